@@ -1,0 +1,13 @@
+//! The one core behind every sub-command: from an info hash to verified bytes, and the memory of what failed.
+//!
+//! The core knows no HTTP, no command line and no terminal. Only [`swarm`] knows librqbit.
+
+pub mod error;
+pub mod failed;
+pub mod janitor;
+pub mod settings;
+pub mod source;
+pub mod status;
+pub mod store;
+
+pub use error::Error;

@@ -1,0 +1,1 @@
+//! File lock and atomic replace.
