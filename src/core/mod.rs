@@ -5,6 +5,8 @@
 pub mod error;
 pub mod failed;
 pub mod janitor;
+pub mod media;
+pub mod reader;
 pub mod settings;
 pub mod source;
 pub mod status;
