@@ -1,7 +1,7 @@
-//! What people and scripts are shown: progress, tables and harmless text. Knows values of the core, never how
-//! they came about.
+//! What people and scripts see: progress, tables, harmless text. Knows the core's values, decides nothing.
 
 pub mod json;
 pub mod progress;
 pub mod screen;
+pub mod table;
 pub mod text;
