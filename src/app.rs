@@ -19,6 +19,7 @@ use crate::{
 };
 use report::Failure;
 use stream::{Output, StreamRequest};
+use upkeep::Cleanup;
 
 /// The whole program, from its arguments to its exit code.
 pub fn main() -> ExitCode {
@@ -46,9 +47,11 @@ fn execute(invocation: Invocation) -> Result<(), Failure> {
             stream::run(*request, settings, presentation, &screen)?;
         }
         Command::FailedList { all, json } => upkeep::list_failed(&settings, all, json)?,
-        Command::FailedClear { hashes } => upkeep::clear_failed(&settings, &hashes, &screen)?,
+        Command::FailedClear { hashes } => {
+            upkeep::clear_failed(&settings, &hashes, Some(&screen).filter(|_| !presentation.quiet))?;
+        }
         Command::Cleanup { older_than, dry_run, json } => {
-            upkeep::cleanup(&settings, older_than, dry_run, json)?;
+            upkeep::cleanup(&settings, Cleanup { older_than, dry_run, json, quiet: presentation.quiet })?;
         }
     }
     Ok(())

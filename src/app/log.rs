@@ -15,7 +15,10 @@ const VARIABLE: &str = "SWARMCAT_LOG";
 pub(super) fn init(presentation: &Presentation, screen: &Screen) -> Result<(), Failure> {
     let filter = match std::env::var(VARIABLE) {
         Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives).map_err(|error| {
-            Failure::usage(&format!("{VARIABLE}={directives:?}: {error}"), "such as swarmcat=debug,librqbit=info")
+            Failure::usage(
+                &format!("{VARIABLE}={directives:?}: {error}"),
+                "such as swarmcat=debug,librqbit=info",
+            )
         })?,
         _ => EnvFilter::new(directives(presentation)),
     };

@@ -13,10 +13,7 @@ use color_eyre::{
 
 use super::signals;
 use crate::{
-    core::{
-        Error,
-        error::Class,
-    },
+    core::{Error, error::Class},
     ui::text::Printable,
 };
 

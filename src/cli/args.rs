@@ -186,7 +186,7 @@ struct GlobalArgs {
     /// Form of the log on stderr [default: text]
     #[arg(long, global = true, env = "SWARMCAT_LOG_FORMAT", value_name = "FORM", value_parser = log_format())]
     log_format: Option<LogFormat>,
-    /// Form of the progress on stderr [default: auto, a bar on a terminal, else plain]
+    /// Form of the progress on stderr [default: auto]
     #[arg(long, global = true, env = "SWARMCAT_PROGRESS", value_name = "FORM", value_parser = progress())]
     progress: Option<ProgressMode>,
 }
@@ -226,7 +226,7 @@ struct SwarmArgs {
           value_parser = BoolishValueParser::new())]
     no_upload: Option<bool>,
     /// TCP port for incoming peers [default: any free one]
-    #[arg(long, global = true, env = "SWARMCAT_LISTEN_PORT", value_name = "N")]
+    #[arg(long, global = true, env = "SWARMCAT_LISTEN_PORT", value_name = "N", value_parser = values::port)]
     listen_port: Option<u16>,
     /// Connected peers at most [default: 128]
     #[arg(long, global = true, env = "SWARMCAT_PEER_LIMIT", value_name = "N", value_parser = values::peer_limit)]
@@ -274,7 +274,8 @@ fn log_format() -> impl TypedValueParser<Value = LogFormat> {
 }
 
 fn progress() -> impl TypedValueParser<Value = ProgressMode> {
-    PossibleValuesParser::new(ProgressMode::ALL.map(|(name, _)| name)).try_map(|name| ProgressMode::read(&name))
+    PossibleValuesParser::new(ProgressMode::ALL.map(|(name, _)| name))
+        .try_map(|name| ProgressMode::read(&name))
 }
 
 impl Cli {

@@ -52,18 +52,19 @@ fn parse(text: &str) -> Result<Layer, String> {
 /// "line 3: waits.timeout: expected …".
 fn fault(text: &str, key: &str, error: &toml::de::Error) -> String {
     let at = error.span().map_or(text.len(), |span| span.start);
-    let line = text.as_bytes().iter().take(at).filter(|&&byte| byte == b'\n').count() + 1;
-    let message = error.message().trim_end().replace('\n', "; ");
-    match key {
-        "" | "." => format!("line {line}: {message}"),
-        key => format!("line {line}: {key}: {message}{}", spelling(&message)),
-    }
+    let line = text.as_bytes().iter().take(at).filter(|&&byte| byte == b'\n').count();
+    let message = error.message().replacen("unknown field", "unknown key", 1);
+    let subject = match key {
+        "" | "." => text.lines().nth(line).unwrap_or_default().trim(),
+        key => key,
+    };
+    format!("line {}: {subject}: {message}{}", line + 1, spelling(key, &message))
 }
 
 /// Flags are spelt with dashes, keys with underscores: the one mistake worth a word of its own.
-fn spelling(message: &str) -> &'static str {
-    let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
-    if unknown.is_some_and(|key| key.contains('-')) { " (keys are spelt with _, not -)" } else { "" }
+fn spelling(key: &str, message: &str) -> &'static str {
+    let dashed = key.contains('-') && message.starts_with("unknown key");
+    if dashed { " (keys are spelt with _, not -)" } else { "" }
 }
 
 fn is_absent(error: &std::io::Error) -> bool {
@@ -79,8 +80,8 @@ pub(super) mod de {
     use std::{fmt, net::SocketAddr, num::NonZeroU32, time::Duration};
 
     use serde::{
-        Deserialize, Deserializer,
-        de::{Error, Visitor},
+        Deserializer,
+        de::{DeserializeSeed, Error, SeqAccess, Visitor},
     };
     use url::Url;
 
@@ -105,23 +106,49 @@ pub(super) mod de {
         }
     }
 
+    /// One value, by the function that reads it.
+    struct One<T>(fn(&str) -> Result<T, String>);
+
+    impl<'de, T> DeserializeSeed<'de> for One<T> {
+        type Value = T;
+
+        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+            let text = deserializer.deserialize_any(Text)?;
+            (self.0)(&text).map_err(|expected| D::Error::custom(format!("{text:?}: {expected}")))
+        }
+    }
+
+    /// A list of them; each has its own place in the file, and so in an error.
+    struct Many<T>(fn(&str) -> Result<T, String>);
+
+    impl<'de, T> Visitor<'de> for Many<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+            let mut values = Vec::new();
+            while let Some(value) = list.next_element_seed(One(self.0))? {
+                values.push(value);
+            }
+            Ok(values)
+        }
+    }
+
     fn one<'de, D: Deserializer<'de>, T>(
         deserializer: D,
         read: fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>, D::Error> {
-        let text = deserializer.deserialize_any(Text)?;
-        read(&text).map(Some).map_err(|expected| D::Error::custom(format!("{text:?}: {expected}")))
+        One(read).deserialize(deserializer).map(Some)
     }
 
     fn many<'de, D: Deserializer<'de>, T>(
         deserializer: D,
         read: fn(&str) -> Result<T, String>,
     ) -> Result<Option<Vec<T>>, D::Error> {
-        let texts = Vec::<String>::deserialize(deserializer)?;
-        let read = |text: &String| {
-            read(text).map_err(|expected| D::Error::custom(format!("{text:?}: {expected}")))
-        };
-        texts.iter().map(read).collect::<Result<_, _>>().map(Some)
+        deserializer.deserialize_any(Many(read)).map(Some)
     }
 
     macro_rules! readers {
@@ -138,6 +165,7 @@ pub(super) mod de {
         duration: one(values::duration) -> Duration;
         duration_or_zero: one(values::duration_or_zero) -> Duration;
         count: one(values::count) -> NonZeroU32;
+        port: one(values::port) -> u16;
         peer_limit: one(values::peer_limit) -> usize;
         proxy: one(values::proxy) -> Url;
         device: one(values::device) -> String;

@@ -57,6 +57,7 @@ pub struct SwarmLayer {
     pub dht_bootstrap: Option<Vec<String>>,
     pub lsd: Option<bool>,
     pub upload: Option<bool>,
+    #[serde(deserialize_with = "de::port")]
     pub listen_port: Option<u16>,
     #[serde(deserialize_with = "de::peer_limit")]
     pub peer_limit: Option<usize>,

@@ -23,7 +23,8 @@ pub fn duration_or_zero(text: &str) -> Result<Duration, String> {
 
 /// `512MiB`, `2GB`, `1048576`.
 pub fn size(text: &str) -> Result<u64, String> {
-    let parsed = if text.starts_with(|first: char| first.is_ascii_digit()) { text.parse().ok() } else { None };
+    let parsed =
+        if text.starts_with(|first: char| first.is_ascii_digit()) { text.parse().ok() } else { None };
     parsed
         .map(|ByteSize(bytes)| bytes)
         .ok_or_else(|| "expected a size such as 512MiB, 2GB or a number of bytes".into())
@@ -32,16 +33,18 @@ pub fn size(text: &str) -> Result<u64, String> {
 /// A size that is read as bytes a second.
 pub fn rate(text: &str) -> Result<NonZeroU32, String> {
     let bytes = size(text).map_err(|_| "expected bytes a second, such as 500KiB or 2MiB")?;
-    let rate = u32::try_from(bytes).map_err(|_| "expected less than 4GiB a second; leave it out for no limit")?;
-    NonZeroU32::new(rate)
-        .filter(|rate| rate.get() >= MIN_RATE)
-        .ok_or_else(|| "expected at least 16KiB a second, the size of one block; leave it out for no limit".into())
+    let rate =
+        u32::try_from(bytes).map_err(|_| "expected less than 4GiB a second; leave it out for no limit")?;
+    NonZeroU32::new(rate).filter(|rate| rate.get() >= MIN_RATE).ok_or_else(|| {
+        "expected at least 16KiB a second, the size of one block; leave it out for no limit".into()
+    })
 }
 
 /// `192.0.2.7:6881`, `[2001:db8::7]:6881`.
 pub fn peer(text: &str) -> Result<SocketAddr, String> {
     let parsed = text.parse().ok().filter(|peer: &SocketAddr| peer.port() != 0);
-    parsed.ok_or_else(|| "expected an address and a port, such as 192.0.2.7:6881 or [2001:db8::7]:6881".into())
+    parsed
+        .ok_or_else(|| "expected an address and a port, such as 192.0.2.7:6881 or [2001:db8::7]:6881".into())
 }
 
 /// An HTTP or UDP tracker.
@@ -74,6 +77,11 @@ pub fn host_port(text: &str) -> Result<String, String> {
         .filter(fits)
         .map(|_| text.to_owned())
         .ok_or_else(|| "expected HOST:PORT, such as router.example:6881".into())
+}
+
+/// A port; 0 is any free one.
+pub fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "expected a port from 0 (any free one) to 65535".into())
 }
 
 /// A count of at least one.

@@ -65,7 +65,8 @@ impl fmt::Debug for Bar {
 
 impl Look {
     fn of(status: &Status, columns: u16) -> Self {
-        let has_bar = status.phase == Phase::Streaming && status.total.is_some() && !words::is_waiting(status);
+        let has_bar =
+            status.phase == Phase::Streaming && status.total.is_some() && !words::is_waiting(status);
         match usize::from(columns) {
             room if !has_bar || room < ROOM_FOR_BAR => Look::Words,
             room if room < ROOM_FOR_BAR + 1 + columns_of(&name(status)) => Look::Bar,
