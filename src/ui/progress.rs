@@ -135,3 +135,6 @@ impl Renderer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

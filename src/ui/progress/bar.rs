@@ -97,10 +97,55 @@ fn columns_of(text: &str) -> usize {
 
 fn numbers(status: &Status) -> String {
     let total = status.total.map(|total| format!("/{}", text::size(total))).unwrap_or_default();
-    format!("{}{total} {}", text::size(status.delivered), words::pace(status))
+    format!("{}{total} {}", text::size(status.delivered), words::pace(status).unwrap_or_default())
 }
 
 /// The width of the terminal on standard error now: it may be resized at any time.
 fn columns() -> u16 {
     termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| size.ws_col)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn streaming(name: &str) -> Status {
+        Status {
+            phase: Phase::Streaming,
+            name: Some(name.into()),
+            total: Some(1023 << 40),
+            delivered: 1000 << 40,
+            download_rate: 1023 << 10,
+            elapsed: Duration::from_secs(1),
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn the_numbers_beside_a_bar_leave_it_room_at_their_longest() {
+        // spinner, percent and the spaces between: 2 + 5 + 1.
+        let beside = numbers(&streaming("x")).chars().count() + 8;
+        assert!(beside + 10 <= ROOM_FOR_BAR, "{beside}");
+    }
+
+    #[test]
+    fn a_line_shows_what_its_width_has_room_for() {
+        let wide = "語".repeat(60);
+        assert_eq!(Look::of(&streaming("film.mkv"), 40), Look::Words);
+        assert_eq!(Look::of(&streaming("film.mkv"), 72), Look::Bar);
+        assert_eq!(Look::of(&streaming("film.mkv"), 81), Look::NamedBar);
+        assert_eq!(Look::of(&streaming(&wide), 120), Look::Bar);
+        assert_eq!(Look::of(&streaming(&wide), 200), Look::NamedBar);
+        let waiting = Status { phase: Phase::FirstPiece, ..streaming("film.mkv") };
+        assert_eq!(Look::of(&waiting, 200), Look::Words);
+    }
+
+    #[test]
+    fn every_look_has_a_style() {
+        for look in [Look::Words, Look::Bar, Look::NamedBar] {
+            look.style();
+        }
+    }
 }

@@ -48,14 +48,12 @@ pub(super) fn percent(status: &Status) -> Option<u8> {
     Some((u128::from(status.delivered.min(total)) * 100 / u128::from(total)) as u8)
 }
 
-/// "1.20 MiB/s, 2m 3s left".
-pub(super) fn pace(status: &Status) -> String {
-    let rate = format!("{}/s", text::size(status.download_rate));
+/// "1.20 MiB/s, 2m 3s left"; nothing while the swarm is not needed because the disk has it all.
+pub(super) fn pace(status: &Status) -> Option<String> {
     let left = status.total.unwrap_or(0).saturating_sub(status.delivered);
-    match left.checked_div(status.download_rate) {
-        Some(seconds) if left > 0 => format!("{rate}, {} left", coarse(seconds + 1)),
-        _ => rate,
-    }
+    let seconds = left.checked_div(status.download_rate)?;
+    let rate = format!("{}/s", text::size(status.download_rate));
+    Some(if left > 0 { format!("{rate}, {} left", coarse(seconds + 1)) } else { rate })
 }
 
 /// A foreign name, harmless and short.
@@ -137,7 +135,7 @@ fn delivery(status: &Status) -> Vec<String> {
         Some(piece) if is_waiting(status) => {
             vec![delivered, format!("waiting for piece {piece}"), connected(status)]
         }
-        _ => vec![delivered, pace(status)],
+        _ => [delivered].into_iter().chain(pace(status)).collect(),
     }
 }
 
