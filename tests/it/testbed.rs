@@ -74,20 +74,25 @@ async fn the_scripted_peer_gives_metadata_and_data_to_librqbit() {
 }
 
 #[tokio::test]
-async fn the_scripted_peer_serves_aria2_by_way_of_both_trackers() {
-    let peers = Torrent::single("wanted.bin", MIB).build();
-    let peer = Peer::serving(&peers).await;
-    let answer = Answer::Peers(vec![peer.addr()]);
-    let (http, udp) = (HttpTracker::start(answer.clone()).await, UdpTracker::start(answer).await);
-    for url in [http.url(), udp.url()] {
-        let torrent = Torrent::single("wanted.bin", MIB).tracker(url).build();
-        assert_eq!(aria2(&torrent), torrent.content());
-    }
-    for announces in [http.wait_for_announces(1).await, udp.wait_for_announces(1).await] {
-        assert_eq!(announces[0].info_hash, peers.info_hash());
-        assert_eq!(announces[0].left, MIB as u64);
-        assert!(announces[0].port >= 30000 && announces[0].peer_id.starts_with(b"A2"));
-    }
+async fn the_scripted_peer_serves_aria2_by_way_of_the_http_tracker() {
+    let peer = Peer::serving(&Torrent::single("wanted.bin", MIB).build()).await;
+    let tracker = HttpTracker::start(Answer::Peers(vec![peer.addr()])).await;
+    let torrent = Torrent::single("wanted.bin", MIB).tracker(tracker.url()).build();
+    assert_eq!(aria2(&torrent), torrent.content());
+    let announce = tracker.wait_for_announces(1).await.remove(0);
+    assert_eq!(announce.info_hash, torrent.info_hash());
+    assert_eq!(announce.left, MIB as u64);
+    assert!(announce.port >= 30000 && announce.peer_id.starts_with(b"A2"), "{announce:?}");
+}
+
+#[tokio::test]
+async fn the_udp_tracker_leads_librqbit_to_a_peer() {
+    let torrent = Torrent::single("found by udp.bin", MIB).build();
+    let peer = Peer::serving(&torrent).await;
+    let tracker = UdpTracker::start(Answer::Peers(vec![peer.addr()])).await;
+    let magnet = format!("{}&tr={}", torrent.magnet(), tracker.url());
+    assert_eq!(librqbit(magnet, vec![], None).await, torrent.content());
+    assert_eq!(tracker.wait_for_announces(1).await[0].info_hash, torrent.info_hash());
 }
 
 #[tokio::test]

@@ -48,6 +48,12 @@ impl Actor {
     pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(WORLD.spawn(task))
     }
+
+    /// Ends it, and returns once everything it held is let go.
+    pub async fn end(mut self) {
+        self.0.abort();
+        let _ = (&mut self.0).await;
+    }
 }
 
 impl Drop for Actor {

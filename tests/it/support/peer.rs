@@ -118,28 +118,18 @@ impl Peer {
 
     /// Goes away: the port refuses, every connection closes.
     pub async fn stop(&mut self) {
-        self.actor = None;
+        if let Some(actor) = self.actor.take() {
+            actor.end().await;
+        }
         self.wait_for("the connections of a stopped peer to close", |counts| counts.open == 0).await;
     }
 
     /// Comes back on the same port.
     pub async fn resume(&mut self) {
-        let listener = bind(self.addr).await;
+        let listener = TcpListener::bind(self.addr).await.unwrap().into_std().unwrap();
         self.addr = listener.local_addr().unwrap();
         let shared = self.shared.clone();
         self.actor = Some(Actor::spawn(async move { accept(listener, shared).await }));
-    }
-}
-
-/// A stopped peer's listener closes when its task is dropped, which may be a moment away.
-async fn bind(addr: SocketAddr) -> std::net::TcpListener {
-    let deadline = tokio::time::Instant::now() + super::PATIENCE;
-    loop {
-        match TcpListener::bind(addr).await {
-            Ok(listener) => return listener.into_std().unwrap(),
-            Err(error) if tokio::time::Instant::now() > deadline => panic!("no peer on {addr}: {error}"),
-            Err(_) => tokio::task::yield_now().await,
-        }
     }
 }
 
