@@ -150,7 +150,7 @@ struct StreamArgs {
     /// Only these bytes, as in HTTP: 0-499, 500-, -500
     #[arg(long, value_name = "A-B", allow_hyphen_values = true)]
     range: Option<String>,
-    /// Start a player (mpv, vlc, ...) on a local URL of the stream
+    /// Start a player (mpv, vlc, ... or auto) on a local URL of the stream
     #[arg(long, value_name = "PLAYER", conflicts_with_all = ["output", "range"])]
     open: Option<String>,
     /// Try although the torrent failed recently

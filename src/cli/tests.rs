@@ -228,7 +228,7 @@ fn short_help_of_stream() {
       -l, --list           List the files and exit
           --json           With -l: print JSON for scripts
           --range <A-B>    Only these bytes, as in HTTP: 0-499, 500-, -500
-          --open <PLAYER>  Start a player (mpv, vlc, ...) on a local URL of the stream
+          --open <PLAYER>  Start a player (mpv, vlc, ... or auto) on a local URL of the stream
           --force          Try although the torrent failed recently
           --remove         Remove the torrent's data afterwards
       -h, --help           Print help (see more with '--help')

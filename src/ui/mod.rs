@@ -1,6 +1,5 @@
 //! What people and scripts see: progress, tables, harmless text. Knows the core's values, decides nothing.
 
-pub mod json;
 pub mod progress;
 pub mod screen;
 pub mod table;

@@ -16,7 +16,7 @@ use std::{
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::{json, screen::Screen};
+use super::screen::Screen;
 use crate::{config::ProgressMode, core::status::Status};
 use bar::Bar;
 use pace::{JsonPace, PlainPace};
@@ -55,7 +55,7 @@ impl Progress {
         let elapsed = self.started.elapsed();
         match self.mode {
             ProgressMode::None => {}
-            ProgressMode::Json => self.screen.say(&json::line(&Done::new(name, bytes, elapsed))),
+            ProgressMode::Json => self.screen.say(&pace::json_line(&Done::new(name, bytes, elapsed))),
             _ => self.screen.say(&words::summary(name, bytes, elapsed)),
         }
     }

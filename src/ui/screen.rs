@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use indicatif::MultiProgress;
 
-use super::{json, text::Printable};
+use super::text::{self, Printable};
 
 /// A handle on standard error; clones share it.
 #[derive(Debug, Clone, Default)]
@@ -56,15 +56,15 @@ pub struct LogWriter {
 }
 
 impl Write for LogWriter {
-    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(event);
-        let text = text.strip_suffix('\n').unwrap_or(&text);
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let event = String::from_utf8_lossy(bytes);
+        let event = event.strip_suffix('\n').unwrap_or(&event);
         let line = match self.form {
-            Form::Text => Printable(text).to_string(),
-            Form::Json => json::ascii(text),
+            Form::Text => Printable(event).to_string(),
+            Form::Json => text::harmless_json(event),
         };
         self.screen.write(&(line + "\n"))?;
-        Ok(event.len())
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

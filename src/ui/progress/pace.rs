@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::words;
 use crate::{
     core::status::{Phase, Status},
-    ui::json,
+    ui::text,
 };
 
 /// A wait is not left without a word for longer than this.
@@ -80,7 +80,7 @@ struct Line<'a> {
 impl JsonPace {
     /// The line that is due, if one is.
     pub fn line(&mut self, status: &Status) -> Option<String> {
-        let facts = json::line(status);
+        let facts = json_line(status);
         if let Some((at, last)) = &self.last {
             let gap = status.elapsed.saturating_sub(*at);
             let due = gap >= SILENCE || (*last != facts && gap >= JSON_GAP);
@@ -89,8 +89,13 @@ impl JsonPace {
             }
         }
         self.last = Some((status.elapsed, facts));
-        Some(json::line(&Line { status, elapsed_ms: millis(status.elapsed) }))
+        Some(json_line(&Line { status, elapsed_ms: millis(status.elapsed) }))
     }
+}
+
+/// `value` on one line, harmless on a terminal.
+pub(super) fn json_line(value: &impl Serialize) -> String {
+    text::harmless_json(&serde_json::to_string(value).expect("numbers, texts and names serialise"))
 }
 
 /// Whole milliseconds.
