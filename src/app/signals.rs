@@ -1,7 +1,6 @@
 //! SIGINT and SIGTERM: the first asks the program to stop, the second ends it at once.
 
 use std::{
-    future::Future,
     io,
     sync::{
         atomic::{AtomicU8, Ordering},
@@ -41,24 +40,17 @@ pub fn exit_code() -> Option<u8> {
 }
 
 fn watch(cancelled: &CancellationToken, ready: &mpsc::SyncSender<io::Result<()>>) {
-    let started = runtime::Builder::new_current_thread().enable_io().build().and_then(|runtime| {
-        let _inside = runtime.enter();
-        let signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        drop(_inside);
-        Ok((runtime, signals))
-    });
-    match started {
-        Ok((runtime, signals)) => {
-            if ready.send(Ok(())).is_ok() {
-                runtime.block_on(obey(signals, cancelled));
-            }
-        }
-        // The other side reports it.
-        Err(error) => drop(ready.send(Err(error))),
-    }
+    let runtime = runtime::Builder::new_current_thread().enable_io().build();
+    let outcome = runtime.and_then(|runtime| runtime.block_on(obey(cancelled, ready)));
+    // What went wrong before the signals were ready is told by whoever waits for that.
+    let _ = ready.send(outcome);
 }
 
-async fn obey((mut interrupt, mut terminate): (Signal, Signal), cancelled: &CancellationToken) {
+async fn obey(cancelled: &CancellationToken, ready: &mpsc::SyncSender<io::Result<()>>) -> io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    // Whoever installs waits for this.
+    let _ = ready.send(Ok(()));
     let code = next(&mut interrupt, &mut terminate).await;
     ASKED.store(code, Ordering::Relaxed);
     cancelled.cancel();
@@ -66,12 +58,10 @@ async fn obey((mut interrupt, mut terminate): (Signal, Signal), cancelled: &Canc
     exit_at_once(code);
 }
 
-fn next<'a>(interrupt: &'a mut Signal, terminate: &'a mut Signal) -> impl Future<Output = u8> + 'a {
-    async move {
-        tokio::select! {
-            _ = interrupt.recv() => 130,
-            _ = terminate.recv() => 143,
-        }
+async fn next(interrupt: &mut Signal, terminate: &mut Signal) -> u8 {
+    tokio::select! {
+        _ = interrupt.recv() => 130,
+        _ = terminate.recv() => 143,
     }
 }
 

@@ -43,7 +43,9 @@ fn mentions(code: &str, name: &str) -> bool {
         let after = &code[at + word.len()..];
         let starts = !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '"');
         let family = word == name || word.starts_with(&format!("{name}_"));
-        starts && family && (after.starts_with("::") || (after.starts_with(';') && code[..at].ends_with("use ")))
+        starts
+            && family
+            && (after.starts_with("::") || (after.starts_with(';') && code[..at].ends_with("use ")))
     })
 }
 
@@ -115,8 +117,10 @@ fn functions(code: &str) -> Vec<(String, usize)> {
 #[test]
 fn no_function_is_longer_than_sixty_lines() {
     let mut count = 0;
-    for source in sources() {
-        for (function, length) in functions(&source.code) {
+    // Tests may be long: a table of cases is no burden.
+    for source in sources().iter().filter(|source| !source.path.ends_with("tests.rs")) {
+        let code = source.code.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        for (function, length) in functions(code) {
             assert!(length <= 60, "{}: {function} has {length} lines", source.path);
             count += 1;
         }
