@@ -1,0 +1,3 @@
+//! From a parsed command line to calls on the core.
+
+pub mod player;
