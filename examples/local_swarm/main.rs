@@ -10,10 +10,13 @@
 
 use std::{
     env,
+    fs::File,
     path::{Path, PathBuf},
-    process::{Command, ExitCode, Stdio},
+    process::{ExitCode, Stdio},
     time::Instant,
 };
+
+use tokio::process::Command;
 
 mod seeder;
 
@@ -24,7 +27,11 @@ const DEFAULT_SIZE: u64 = 64 << 20;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
+    let done = tokio::select! {
+        done = run() => done,
+        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
             eprintln!("local_swarm: {trouble}");
@@ -35,7 +42,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Trouble> {
     let size = env::args().nth(1).map_or(Ok(DEFAULT_SIZE), |text| parse_size(&text))?;
-    let swarmcat = swarmcat()?;
+    let swarmcat = swarmcat().await?;
     let home = tempfile::Builder::new().prefix("local-swarm-").tempdir()?;
     let seeded = home.path().join("seeded");
     std::fs::create_dir(&seeded)?;
@@ -53,7 +60,7 @@ async fn run() -> Result<(), Trouble> {
     let mut command = stream(&swarmcat, &torrent, &seeders, home.path());
     eprintln!("3. swarmcat streams them to a pipe:\n   {}", shown(&command));
     let started = Instant::now();
-    let (len, actual) = tokio::task::spawn_blocking(move || bytes_of(&mut command)).await??;
+    let (len, actual) = bytes_of(&mut command).await?;
     let seconds = started.elapsed().as_secs_f64();
 
     if (len, actual) != (size, expected) {
@@ -72,32 +79,37 @@ fn stream(swarmcat: &Path, torrent: &Torrent, seeders: &[Seeder], home: &Path) -
         command.arg("--peer").arg(seeder.address.to_string());
     }
     command.arg("--temp-dir").arg(home.join("temp")).arg("--state-dir").arg(home.join("state"));
+    for (name, _) in env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"SWARMCAT_")) {
+        command.env_remove(name);
+    }
     command.env("XDG_CONFIG_HOME", home.join("config"));
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
     command
 }
 
-fn bytes_of(command: &mut Command) -> Result<(u64, seeder::Hash), Trouble> {
+async fn bytes_of(command: &mut Command) -> Result<(u64, seeder::Hash), Trouble> {
     let mut child = command.spawn()?;
-    let stdout = child.stdout.take().ok_or("no pipe")?;
-    let drained = seeder::drain(stdout);
-    let status = child.wait()?;
+    let stdout = File::from(child.stdout.take().ok_or("no pipe")?.into_owned_fd()?);
+    let drained = tokio::task::spawn_blocking(|| seeder::drain(stdout)).await?;
+    let status = child.wait().await?;
     if !status.success() {
         return Err(format!("swarmcat failed: {status}").into());
     }
     Ok(drained?)
 }
 
-/// The binary beside this example. Cargo does not build it for an example, so it is asked to.
-fn swarmcat() -> Result<PathBuf, Trouble> {
+/// The binary beside this example. Cargo does not build it for an example, so it is asked to; together with
+/// the example, so that both share their dependencies as they are already built.
+async fn swarmcat() -> Result<PathBuf, Trouble> {
     let example = env::current_exe()?;
     let profile =
         example.parent().and_then(Path::parent).ok_or("this example lies in no target directory")?;
     let binary = profile.join(format!("swarmcat{}", env::consts::EXE_SUFFIX));
     let name = profile.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let build = ["build", "--bin", "swarmcat", "--profile", if name == "debug" { "dev" } else { name }];
+    let profile = if name == "debug" { "dev" } else { name };
+    let build = ["build", "--bin", "swarmcat", "--example", "local_swarm", "--profile", profile];
     if let Some(cargo) = env::var_os("CARGO") {
-        let status = Command::new(cargo).args(build).current_dir(env!("CARGO_MANIFEST_DIR")).status()?;
+        let status = Command::new(cargo).args(build).current_dir(env!("CARGO_MANIFEST_DIR")).status().await?;
         if !status.success() {
             return Err("the swarmcat binary could not be built".into());
         }
@@ -109,6 +121,7 @@ fn swarmcat() -> Result<PathBuf, Trouble> {
 }
 
 fn shown(command: &Command) -> String {
+    let command = command.as_std();
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }

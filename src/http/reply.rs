@@ -48,6 +48,7 @@ pub fn content_type(name: &str) -> &'static str {
         "ts" | "m2ts" | "mts" => "video/mp2t",
         "ogv" => "video/ogg",
         "3gp" => "video/3gpp",
+        "rmvb" => "video/vnd.rn-realvideo",
         "mp3" => "audio/mpeg",
         "m4a" | "m4b" => "audio/mp4",
         "aac" => "audio/aac",
@@ -58,6 +59,9 @@ pub fn content_type(name: &str) -> &'static str {
         "aif" | "aiff" => "audio/aiff",
         "mka" => "audio/x-matroska",
         "weba" => "audio/webm",
+        "ape" => "audio/x-ape",
+        "alac" => "audio/alac",
+        "wv" => "audio/x-wavpack",
         _ => "application/octet-stream",
     }
 }
