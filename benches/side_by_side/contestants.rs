@@ -10,11 +10,13 @@ use std::{
 };
 
 use crate::{
-    PATIENCE,
     seeder::{self, Trouble},
     support::{Cost, Measured},
     swarm::Swarm,
 };
+
+/// Far above what any run takes; only so that a hang ends as an error.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One way of getting the bytes.
 pub struct Contestant {

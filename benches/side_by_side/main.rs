@@ -10,7 +10,10 @@
 //! read, of a file after the clock has stopped. CPU and memory are the measured process's alone; neither the
 //! seeder nor the hashing reader counts. Linux only (`/proc`).
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+// The report is this program's payload.
+#![allow(clippy::print_stdout)]
+
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 
@@ -135,6 +138,3 @@ fn parse_size(text: &str) -> Result<u64, String> {
     let size = number.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
     size.filter(|size| *size > 0).ok_or_else(|| format!("{text:?} is not a size, as in 64MiB"))
 }
-
-/// Far above what any run takes; only so that a hang ends as an error.
-const PATIENCE: Duration = Duration::from_secs(120);

@@ -9,7 +9,7 @@ use std::{
 
 use crate::seeder::{self, Hash, Seeder, Torrent, Trouble};
 
-/// Tells the program to seed: directory, size, piece length.
+/// Tells the program to seed, with this length of a piece, the file in its current directory.
 const ORDER: &str = "SIDE_BY_SIDE_SEED";
 
 /// A seeder in its own process, stopped when dropped.
@@ -31,7 +31,7 @@ impl Swarm {
         std::fs::create_dir(&folder)?;
         let hash = seeder::write_random(&folder.join("random.bin"), size)?;
         let mut child = Command::new(env::current_exe()?)
-            .env(ORDER, format!("{piece}"))
+            .env(ORDER, piece.to_string())
             .current_dir(&folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
