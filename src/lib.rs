@@ -3,3 +3,4 @@
 pub mod app;
 pub mod core;
 pub mod http;
+pub mod ui;
