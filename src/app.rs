@@ -5,6 +5,7 @@
 //! something is wrong ([`report`]).
 
 mod log;
+mod player;
 mod report;
 pub mod signals;
 pub mod stream;
