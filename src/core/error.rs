@@ -4,12 +4,12 @@
 //! command line and the status of an HTTP answer are both read from it. Texts that came from the network
 //! are escaped by whoever shows them (`ui::text`), not here.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::{failed::FailureKind, source::InfoHash};
 
 /// What went wrong, to which torrent, and what to do next.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The torrent failed recently and its cooldown has not run out.
     #[error(
@@ -62,7 +62,7 @@ pub enum Error {
         path: PathBuf,
         /// The operating system's answer.
         #[source]
-        source: std::io::Error,
+        source: Arc<std::io::Error>,
     },
     /// Another process holds what is needed.
     #[error("busy: {0}")]
@@ -125,7 +125,7 @@ impl Error {
 
     /// A storage error with the path it happened at.
     pub fn storage(action: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
-        Error::Storage { action, path: path.into(), source }
+        Error::Storage { action, path: path.into(), source: Arc::new(source) }
     }
 }
 

@@ -1,6 +1,116 @@
 //! A torrent's files, the choice of one of them, and what is told about it before its bytes.
 
-use super::source::InfoHash;
+use globset::{GlobBuilder, GlobMatcher};
+
+use super::{Error, metainfo::Metainfo, source::InfoHash};
+
+/// Extensions that a video player opens.
+const VIDEO: &[&str] = &[
+    "mkv", "mp4", "m4v", "webm", "avi", "mov", "wmv", "flv", "mpg", "mpeg", "m2ts", "mts", "ts", "ogv",
+    "vob", "3gp", "divx", "rmvb", "asf",
+];
+/// Extensions that an audio player opens.
+const AUDIO: &[&str] = &[
+    "mp3", "flac", "m4a", "m4b", "ogg", "oga", "opus", "wav", "aac", "wma", "aiff", "ape", "alac", "mka",
+    "wv",
+];
+
+/// One file of a torrent.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct FileEntry {
+    /// 0-based index in the metainfo's order.
+    pub index: usize,
+    /// Path components inside the torrent (foreign text: escape before showing, never use on disk).
+    pub path: Vec<String>,
+    /// Length in bytes.
+    pub len: u64,
+    /// Where it starts in the torrent.
+    pub offset: u64,
+    /// BEP 47 padding: zeros that are never stored.
+    pub padding: bool,
+}
+
+impl FileEntry {
+    /// The path, joined by `/`.
+    pub fn display_path(&self) -> String {
+        self.path.join("/")
+    }
+
+    fn extension_is(&self, known: &[&str]) -> bool {
+        let name = self.path.last().map_or("", String::as_str);
+        let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+        extension.is_some_and(|extension| known.contains(&extension.as_str()))
+    }
+
+    /// Playable kinds first, larger first within a kind.
+    fn rank(&self) -> (u8, u64) {
+        let kind = if self.extension_is(VIDEO) {
+            2
+        } else if self.extension_is(AUDIO) {
+            1
+        } else {
+            0
+        };
+        (kind, self.len)
+    }
+}
+
+/// Which of a torrent's files is meant.
+#[derive(Debug, Clone, Default)]
+pub enum FileSelector {
+    /// The largest video, else the largest audio file, else the largest file.
+    #[default]
+    Auto,
+    /// By 0-based index.
+    Index(usize),
+    /// By a glob on the path inside the torrent; among several matches, as [`FileSelector::Auto`] would.
+    Glob(String),
+}
+
+impl FileSelector {
+    /// The file that is meant; `suggested` (a magnet's `so=`) narrows the automatic choice when it fits.
+    pub fn choose<'a>(
+        &self,
+        metainfo: &'a Metainfo,
+        suggested: &[std::ops::RangeInclusive<usize>],
+    ) -> Result<&'a FileEntry, Error> {
+        let files = || metainfo.files.iter().filter(|file| !file.padding);
+        let no_such = |reason: String| Error::NoSuchFile { info_hash: metainfo.info_hash, reason };
+        match self {
+            FileSelector::Index(index) => files().find(|file| file.index == *index).ok_or_else(|| {
+                no_such(format!("no file {index}; list the {} there are with --list", files().count()))
+            }),
+            FileSelector::Glob(pattern) => {
+                let matcher = glob(pattern)?;
+                best(files().filter(|file| matches(&matcher, file))).ok_or_else(|| {
+                    no_such(format!("no file matches {pattern:?}; list what there is with --list"))
+                })
+            }
+            FileSelector::Auto => {
+                let meant = files().filter(|file| suggested.iter().any(|range| range.contains(&file.index)));
+                best(meant).or_else(|| best(files())).ok_or_else(|| no_such("it has no files".into()))
+            }
+        }
+    }
+}
+
+/// The first of the best rank, so that equal files are chosen in the torrent's order.
+fn best<'a>(files: impl Iterator<Item = &'a FileEntry>) -> Option<&'a FileEntry> {
+    files.reduce(|best, file| if file.rank() > best.rank() { file } else { best })
+}
+
+fn glob(pattern: &str) -> Result<GlobMatcher, Error> {
+    GlobBuilder::new(pattern)
+        .case_insensitive(true)
+        .build()
+        .map(|glob| glob.compile_matcher())
+        .map_err(|error| Error::Usage(format!("{pattern:?} is not a glob: {}", error.kind())))
+}
+
+/// A pattern without a slash is also tried on the bare name, as shells' users expect.
+fn matches(matcher: &GlobMatcher, file: &FileEntry) -> bool {
+    matcher.is_match(file.display_path()) || file.path.last().is_some_and(|name| matcher.is_match(name))
+}
 
 /// The one file that a stream delivers.
 #[derive(Debug, Clone)]
@@ -16,8 +126,61 @@ pub struct Media {
 }
 
 impl Media {
+    /// What a file of a torrent is, seen from outside.
+    pub fn new(info_hash: InfoHash, file: &FileEntry) -> Self {
+        Media { info_hash, index: file.index, path: file.display_path(), len: file.len }
+    }
+
     /// The last component of the path.
     pub fn name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::metainfo::tests::sample, *};
+
+    fn torrent(files: &[(&str, u64)]) -> Metainfo {
+        let lens: Vec<u64> = files.iter().map(|(_, len)| *len).collect();
+        let mut meta = sample(16, &lens, &[]);
+        for (file, (path, _)) in meta.files.iter_mut().zip(files) {
+            file.path = path.split('/').map(str::to_owned).collect();
+        }
+        meta
+    }
+
+    fn chosen(selector: FileSelector, meta: &Metainfo) -> usize {
+        selector.choose(meta, &[]).unwrap().index
+    }
+
+    #[test]
+    fn the_largest_video_wins_then_audio_then_anything() {
+        let files = [("a/huge.iso", 900), ("a/song.flac", 300), ("a/Film.MKV", 200), ("a/sample.mkv", 20)];
+        assert_eq!(chosen(FileSelector::Auto, &torrent(&files)), 2);
+        assert_eq!(chosen(FileSelector::Auto, &torrent(&files[..2])), 1);
+        assert_eq!(chosen(FileSelector::Auto, &torrent(&files[..1])), 0);
+    }
+
+    #[test]
+    fn index_and_glob_choose_and_say_what_is_missing() {
+        let meta = torrent(&[("show/S01E01.mkv", 5), ("show/S01E02.mkv", 4), ("show/readme.txt", 1)]);
+        assert_eq!(chosen(FileSelector::Index(2), &meta), 2);
+        assert_eq!(chosen(FileSelector::Glob("*e02*".into()), &meta), 1);
+        assert_eq!(chosen(FileSelector::Glob("show/*.txt".into()), &meta), 2);
+        for selector in [FileSelector::Index(3), FileSelector::Glob("*.srt".into())] {
+            let error = selector.choose(&meta, &[]).unwrap_err();
+            assert!(error.to_string().contains("--list"), "{error}");
+        }
+        assert!(matches!(FileSelector::Glob("[".into()).choose(&meta, &[]), Err(Error::Usage(_))));
+    }
+
+    #[test]
+    fn padding_is_never_chosen_and_a_magnet_may_narrow_the_choice() {
+        let mut meta = torrent(&[("a.mkv", 5), (".pad/9", 9), ("b.mkv", 4)]);
+        meta.files[1].padding = true;
+        assert!(FileSelector::Index(1).choose(&meta, &[]).is_err());
+        assert_eq!(FileSelector::Auto.choose(&meta, &[2..=7]).unwrap().index, 2);
+        assert_eq!(FileSelector::Auto.choose(&meta, &[8..=9]).unwrap().index, 0);
     }
 }

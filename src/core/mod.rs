@@ -2,10 +2,14 @@
 //!
 //! The core knows no HTTP, no command line and no terminal. Only [`swarm`] knows librqbit.
 
+pub mod content;
 pub mod error;
 pub mod failed;
 pub mod janitor;
 pub mod media;
+pub mod metainfo;
+pub mod pieces;
+pub mod playhead;
 pub mod reader;
 pub mod settings;
 pub mod source;

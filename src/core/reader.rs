@@ -1,40 +1,364 @@
-//! PieceReader: verified pieces to bytes.
+//! PieceReader: verified pieces to bytes, and the torrent that readers share.
+//!
+//! A reader waits on every way a wait can end (its piece, a stall, cancellation, the torrent's end) and never on one
+//! of them alone. It reads from files of its own, without a lock or a permit of whoever downloads.
 
-use std::ops::Range;
+use std::{
+    fs::File,
+    io::{self, Read, Seek, SeekFrom},
+    ops::Range,
+    os::unix::fs::FileExt,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
+use tokio::{sync::watch, time::Instant};
 
-use super::{Error, media::Media};
+use super::{
+    Error,
+    content::{Awaited, Content},
+    failed::FailureKind,
+    media::Media,
+    playhead::{Playhead, PlayheadMark, Playheads},
+};
+
+/// The most that one kernel copy moves: far above a pipe's capacity, low enough that a stop is noticed at once.
+const COPY_STEP: u64 = 8 << 20;
+
+/// What all readers of one torrent share.
+pub struct Torrent {
+    /// The bytes.
+    pub content: Arc<Content>,
+    /// Where the readers are.
+    pub playheads: Arc<Playheads>,
+    /// Set once, when no further piece will come.
+    pub ended: watch::Receiver<Option<Error>>,
+    /// Without a block of the piece that a reader waits for, it gives up after this.
+    pub stall_timeout: Duration,
+    /// Told of a reader's stall, to be remembered.
+    pub on_stall: Box<dyn Fn(&Error) + Send + Sync>,
+    /// Whatever must live as long as the torrent is read: lease, locks, the swarm's keeper.
+    pub keeps: Vec<Box<dyn std::any::Any + Send + Sync>>,
+}
 
 /// One opened file of one torrent; readers are made from it. Cheap to clone.
 #[derive(Clone)]
-pub struct Opened {}
+pub struct Opened {
+    torrent: Arc<Torrent>,
+    media: Media,
+}
 
 impl Opened {
+    /// One file of `torrent`.
+    pub fn new(torrent: Arc<Torrent>, media: Media) -> Self {
+        Opened { torrent, media }
+    }
+
     /// What it delivers.
     pub fn media(&self) -> &Media {
-        unimplemented!()
+        &self.media
+    }
+
+    /// The torrent's bytes.
+    pub fn content(&self) -> &Arc<Content> {
+        &self.torrent.content
     }
 
     /// A reader over `range` of the file (clamped to its length).
     pub fn reader(&self, range: Range<u64>) -> PieceReader {
-        let _ = range;
-        unimplemented!()
+        let end = range.end.min(self.media.len);
+        PieceReader { opened: self.clone(), position: range.start.min(end), end, file: None, mark: None }
     }
 }
 
 /// Reads one range of a file, in order, as its pieces are verified.
-pub struct PieceReader {}
+pub struct PieceReader {
+    opened: Opened,
+    position: u64,
+    end: u64,
+    file: Option<File>,
+    mark: Option<PlayheadMark>,
+}
 
 impl PieceReader {
+    /// Offset in the file of the next byte.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Bytes left to deliver.
+    pub fn remaining(&self) -> u64 {
+        self.end - self.position
+    }
+
+    /// The piece that the next byte is in, when it is not verified yet.
+    pub fn waits_for(&self) -> Option<u32> {
+        (self.remaining() > 0 && self.run() == 0).then(|| self.piece_at(self.position))
+    }
+
     /// Waits until at least one byte at the position is verified; how many are, contiguously. 0 at the end.
     pub async fn ready(&mut self) -> Result<u64, Error> {
-        unimplemented!()
+        loop {
+            let run = self.run();
+            self.publish(self.position + run);
+            if run > 0 || self.remaining() == 0 {
+                return Ok(run);
+            }
+            self.wait().await?;
+        }
     }
 
     /// The next bytes, at most `max` of them, `None` at the end. Waits as [`ready`](Self::ready) does.
     pub async fn chunk(&mut self, max: usize) -> Result<Option<Bytes>, Error> {
-        let _ = max;
-        unimplemented!()
+        let run = self.ready().await?.min(max as u64);
+        if run == 0 {
+            return Ok(None);
+        }
+        let mut buf = vec![0; run as usize];
+        let position = self.position;
+        self.file()?.read_exact_at(&mut buf, position).map_err(|error| self.read_error(error))?;
+        self.position += run;
+        Ok(Some(buf.into()))
+    }
+
+    /// Copies at most `most` bytes, all known to be [`ready`](Self::ready), into `out`; the kernel moves them where it
+    /// can (pipes, files, sockets). Blocks while `out` does. An error of `out` is the outer one.
+    pub fn copy_to(&mut self, out: &mut File, most: u64) -> Result<io::Result<u64>, Error> {
+        let (position, most) = (self.position, most.min(COPY_STEP));
+        self.file()?.seek(SeekFrom::Start(position)).map_err(|error| self.read_error(error))?;
+        let mut source: &File = self.file()?;
+        let copied = io::copy(&mut Read::by_ref(&mut source).take(most), out);
+        if let Ok(copied) = copied {
+            self.position += copied;
+            if copied < most {
+                return Err(self.read_error(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+        Ok(copied)
+    }
+
+    /// Bytes that can be delivered now.
+    fn run(&self) -> u64 {
+        self.opened.torrent.content.verified_run(self.opened.media.index, self.position, self.remaining())
+    }
+
+    fn piece_at(&self, offset: u64) -> u32 {
+        let metainfo = self.opened.torrent.content.metainfo();
+        metainfo.piece_at(metainfo.files[self.opened.media.index].offset + offset)
+    }
+
+    fn publish(&mut self, needs: u64) {
+        let head = Playhead { file: self.opened.media.index, needs };
+        match &mut self.mark {
+            _ if needs >= self.end => self.mark = None,
+            Some(mark) => mark.publish(head),
+            None => self.mark = Some(self.opened.torrent.playheads.enter(head)),
+        }
+    }
+
+    async fn wait(&self) -> Result<(), Error> {
+        let content = &self.opened.torrent.content;
+        let piece = self.piece_at(self.position);
+        if content.is_claimed(piece) {
+            let content = content.clone();
+            let hashed = tokio::task::spawn_blocking(move || content.verify(piece)).await;
+            return hashed.map(drop).map_err(|error| Error::Internal(error.to_string()));
+        }
+        let awaited = content.await_piece(piece);
+        let mut arrived = std::pin::pin!(awaited.arrived());
+        arrived.as_mut().enable();
+        // Between the look that found nothing and the enabling, the piece may have come.
+        if content.verified().contains(piece) {
+            return Ok(());
+        }
+        let mut ended = self.opened.torrent.ended.clone();
+        tokio::select! {
+            () = arrived => Ok(()),
+            error = ended_with(&mut ended) => Err(error),
+            () = self.stalled(&awaited) => Err(self.stall(piece)),
+        }
+    }
+
+    async fn stalled(&self, awaited: &Awaited) {
+        let began = Instant::now();
+        loop {
+            let deadline = awaited.last_block().max(began) + self.opened.torrent.stall_timeout;
+            if Instant::now() >= deadline {
+                return;
+            }
+            tokio::time::sleep_until(deadline).await;
+        }
+    }
+
+    fn stall(&self, piece: u32) -> Error {
+        let error = Error::Failed {
+            info_hash: self.opened.media.info_hash,
+            kind: FailureKind::Timeout,
+            reason: format!(
+                "stalled: nothing of piece {piece} came for {}",
+                humantime::format_duration(self.opened.torrent.stall_timeout)
+            ),
+        };
+        (self.opened.torrent.on_stall)(&error);
+        error
+    }
+
+    fn file(&mut self) -> Result<&mut File, Error> {
+        if self.file.is_none() {
+            self.file = Some(self.opened.torrent.content.open_file(self.opened.media.index)?);
+        }
+        self.file.as_mut().ok_or_else(|| Error::Internal("file handle vanished".into()))
+    }
+
+    fn read_error(&self, error: io::Error) -> Error {
+        Error::storage("reading", self.opened.torrent.content.dir(), error)
+    }
+}
+
+/// Waits until the torrent has ended; a keeper that vanished without a word counts as stopped.
+pub async fn ended_with(ended: &mut watch::Receiver<Option<Error>>) -> Error {
+    match ended.wait_for(Option::is_some).await {
+        Ok(error) => error.clone().unwrap_or(Error::Cancelled),
+        Err(_) => Error::Cancelled,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::IoSlice,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use super::{super::metainfo::tests::sample, *};
+
+    const PAYLOAD: &[u8; 40] = b"0123456789abcdefghijABCDEFGHIJ?!.,-+*/()";
+
+    struct Bench {
+        opened: Opened,
+        end: watch::Sender<Option<Error>>,
+        stalls: Arc<AtomicUsize>,
+        _dir: tempfile::TempDir,
+    }
+
+    /// A file of four pieces of ten bytes, none of them there yet.
+    fn bench() -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        let content = Arc::new(Content::open(dir.path(), Arc::new(sample(10, &[40], PAYLOAD))));
+        content.set_len(0, 40).unwrap();
+        let media = Media::new(content.metainfo().info_hash, &content.metainfo().files[0]);
+        let (end, ended) = watch::channel(None);
+        let stalls = Arc::new(AtomicUsize::new(0));
+        let counted = stalls.clone();
+        let torrent = Torrent {
+            content,
+            playheads: Arc::default(),
+            ended,
+            stall_timeout: Duration::from_secs(60),
+            on_stall: Box::new(move |_| {
+                counted.fetch_add(1, Ordering::SeqCst);
+            }),
+            keeps: Vec::new(),
+        };
+        Bench { opened: Opened::new(Arc::new(torrent), media), end, stalls, _dir: dir }
+    }
+
+    impl Bench {
+        fn block(&self, offset: usize, len: usize) {
+            let halves = [IoSlice::new(&PAYLOAD[offset..offset + len]), IoSlice::new(&[])];
+            self.opened.content().write_at(0, offset as u64, halves).unwrap();
+        }
+
+        fn arrive(&self, piece: u32) {
+            self.block(piece as usize * 10, 10);
+            self.opened.content().complete(piece);
+        }
+
+        fn needs(&self) -> Vec<u64> {
+            self.opened.torrent.playheads.snapshot().iter().map(|(_, head)| head.needs).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn bytes_come_out_in_order_whatever_order_the_pieces_came_in() {
+        let bench = bench();
+        let mut reader = bench.opened.reader(3..38);
+        let reading = tokio::spawn(async move {
+            let mut all = Vec::new();
+            while let Some(chunk) = reader.chunk(7).await.unwrap() {
+                all.extend_from_slice(&chunk);
+            }
+            all
+        });
+        for piece in [2, 0, 3, 1] {
+            tokio::task::yield_now().await;
+            bench.arrive(piece);
+        }
+        assert_eq!(reading.await.unwrap(), &PAYLOAD[3..38]);
+        assert!(bench.needs().is_empty(), "a reader that has all it needs asks for nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_gets_no_block_stalls_and_a_dribble_keeps_it_alive() {
+        let bench = bench();
+        bench.arrive(0);
+        let mut reader = bench.opened.reader(0..40);
+        assert_eq!(reader.ready().await.unwrap(), 10);
+        assert_eq!(bench.needs(), [10]);
+        reader.chunk(10).await.unwrap();
+        let began = Instant::now();
+        let dribble = async {
+            tokio::time::sleep(Duration::from_secs(50)).await;
+            bench.block(10, 4);
+        };
+        let (error, ()) = tokio::join!(reader.ready(), dribble);
+        assert_eq!(began.elapsed(), Duration::from_secs(110));
+        let error = error.unwrap_err();
+        assert!(matches!(error, Error::Failed { kind: FailureKind::Timeout, .. }), "{error}");
+        assert!(error.to_string().contains("piece 1"), "{error}");
+        assert_eq!(bench.stalls.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn the_torrents_end_ends_a_wait_but_not_what_is_already_there() {
+        let bench = bench();
+        bench.arrive(0);
+        bench.end.send_replace(Some(Error::Offline("gone".into())));
+        let mut reader = bench.opened.reader(0..40);
+        assert_eq!(reader.chunk(100).await.unwrap().unwrap(), PAYLOAD[..10]);
+        assert!(matches!(reader.chunk(100).await, Err(Error::Offline(_))));
+        drop(bench.end);
+        let mut reader = bench.opened.reader(20..30);
+        assert!(reader.ready().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn the_kernel_copies_ready_bytes_and_leaves_the_rest() {
+        let bench = bench();
+        bench.arrive(0);
+        bench.arrive(1);
+        let mut reader = bench.opened.reader(5..40);
+        let mut out = tempfile::tempfile().unwrap();
+        let ready = reader.ready().await.unwrap();
+        assert_eq!(ready, 15);
+        assert_eq!(reader.copy_to(&mut out, ready).unwrap().unwrap(), 15);
+        assert_eq!(reader.waits_for(), Some(2));
+        let mut copied = vec![0; 15];
+        out.read_exact_at(&mut copied, 0).unwrap();
+        assert_eq!(copied, &PAYLOAD[5..20]);
+    }
+
+    #[tokio::test]
+    async fn a_dropped_reader_gives_its_playhead_back() {
+        let bench = bench();
+        let (mut first, mut second) = (bench.opened.reader(0..40), bench.opened.reader(25..40));
+        for reader in [&mut first, &mut second] {
+            let waiting = tokio::time::timeout(Duration::ZERO, reader.ready()).await;
+            assert!(waiting.is_err(), "nothing is there");
+        }
+        assert_eq!(bench.needs(), [0, 25]);
+        drop(first);
+        assert_eq!(bench.needs(), [25]);
     }
 }

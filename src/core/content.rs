@@ -1,0 +1,614 @@
+//! One torrent's bytes on disk: which pieces are verified, which an earlier run says are there, and who waits for which.
+//!
+//! `<dir>/<index>-<name>` holds a file, `<dir>/metainfo.torrent` the metainfo, `<dir>/have.json` the have-map.
+//! A piece is *verified* once its SHA-1 was right in this process, or in an earlier one that saw its file complete and
+//! left it untouched since (same length, same modification time, same boot: a crash of the machine may lose pages that
+//! a crash of the process cannot). Whatever else the have-map names is only *claimed*, and hashed before its first use.
+
+use std::{
+    collections::HashMap,
+    fs::{File, OpenOptions},
+    io::{self, IoSlice, Read},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use tokio::{sync::Notify, time::Instant};
+
+use super::{Error, metainfo::Metainfo, pieces::PieceSet};
+
+const METAINFO_FILE: &str = "metainfo.torrent";
+const HAVE_FILE: &str = "have.json";
+
+/// One torrent's directory.
+#[derive(Debug)]
+pub struct Content {
+    metainfo: Arc<Metainfo>,
+    dir: PathBuf,
+    handles: Vec<OnceLock<File>>,
+    verified: PieceSet,
+    claimed: PieceSet,
+    awaited: Mutex<HashMap<u32, Arc<Awaited>>>,
+    awaited_len: AtomicUsize,
+    fault: Mutex<Option<Error>>,
+    /// Something that only whoever runs the torrent can mend: a claimed piece was wrong, or the disk failed.
+    trouble: Notify,
+    lost: AtomicBool,
+    written: AtomicU64,
+    saved: Mutex<(u32, usize)>,
+}
+
+/// A piece that somebody waits for.
+#[derive(Debug)]
+pub struct Awaited {
+    arrived: Notify,
+    last_block: Mutex<Instant>,
+}
+
+impl Awaited {
+    /// Fires when the piece is verified; enable it before looking at the have-map once more.
+    pub fn arrived(&self) -> tokio::sync::futures::Notified<'_> {
+        self.arrived.notified()
+    }
+
+    /// When a block of it was last written, or the wait began.
+    pub fn last_block(&self) -> Instant {
+        *lock(&self.last_block)
+    }
+}
+
+/// What `have.json` says.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct HaveMap {
+    version: u32,
+    info_hash: String,
+    /// Bit field in hex.
+    pieces: String,
+    sealed: Vec<Seal>,
+}
+
+/// A file that was complete and verified when this was written.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Seal {
+    index: usize,
+    len: u64,
+    mtime_ns: i128,
+    boot_id: String,
+}
+
+impl Content {
+    /// Opens what an earlier run left in `dir`; nothing is created yet.
+    pub fn open(dir: &Path, metainfo: Arc<Metainfo>) -> Self {
+        let pieces = metainfo.pieces();
+        let content = Content {
+            handles: metainfo.files.iter().map(|_| OnceLock::new()).collect(),
+            dir: dir.to_owned(),
+            verified: PieceSet::new(pieces),
+            claimed: PieceSet::new(pieces),
+            awaited: Mutex::default(),
+            awaited_len: AtomicUsize::new(0),
+            fault: Mutex::default(),
+            trouble: Notify::new(),
+            lost: AtomicBool::new(false),
+            written: AtomicU64::new(0),
+            saved: Mutex::new((u32::MAX, 0)),
+            metainfo,
+        };
+        if let Some(map) = content.read_have_map() {
+            content.believe(&map);
+        }
+        content
+    }
+
+    /// The metainfo that an earlier run kept in `dir`, as raw bytes.
+    pub fn kept_metainfo(dir: &Path) -> Option<Vec<u8>> {
+        std::fs::read(dir.join(METAINFO_FILE)).ok()
+    }
+
+    /// Keeps the metainfo beside the data, so that the next run needs no swarm to know the files.
+    pub fn keep_metainfo(&self) -> Result<(), Error> {
+        let path = self.dir.join(METAINFO_FILE);
+        if std::fs::read(&path).is_ok_and(|kept| kept == self.metainfo.torrent_bytes) {
+            return Ok(());
+        }
+        replace(&path, &self.metainfo.torrent_bytes).map_err(|error| Error::storage("writing", path, error))
+    }
+
+    /// The torrent.
+    pub fn metainfo(&self) -> &Arc<Metainfo> {
+        &self.metainfo
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The verified pieces.
+    pub fn verified(&self) -> &PieceSet {
+        &self.verified
+    }
+
+    /// Whether the piece is claimed by an earlier run and not looked at yet.
+    pub fn is_claimed(&self, piece: u32) -> bool {
+        self.claimed.contains(piece) && !self.verified.contains(piece)
+    }
+
+    /// Verified and claimed pieces as a bit field.
+    pub fn resumable(&self) -> Vec<u8> {
+        self.verified
+            .to_bytes()
+            .iter()
+            .zip(self.claimed.to_bytes())
+            .map(|(verified, claimed)| verified | claimed)
+            .collect()
+    }
+
+    /// Whether the bytes `range` of a file are all verified or claimed.
+    pub fn covers(&self, file: usize, range: std::ops::Range<u64>) -> bool {
+        self.pieces_under(file, range)
+            .all(|piece| self.verified.contains(piece) || self.claimed.contains(piece))
+    }
+
+    /// Bytes of a file that are neither verified nor claimed (whole pieces, so a little more than that).
+    pub fn missing_bytes(&self, file: usize) -> u64 {
+        let entry = &self.metainfo.files[file];
+        self.metainfo
+            .pieces_of(entry)
+            .filter(|piece| !self.verified.contains(*piece) && !self.claimed.contains(*piece))
+            .map(|piece| self.metainfo.piece_len(piece))
+            .sum()
+    }
+
+    /// Bytes of a file that are verified (whole pieces, clamped to its length).
+    pub fn verified_bytes(&self, file: usize) -> u64 {
+        let entry = &self.metainfo.files[file];
+        let pieces = self.metainfo.pieces_of(entry).filter(|piece| self.verified.contains(*piece));
+        pieces.map(|piece| self.metainfo.piece_len(piece)).sum::<u64>().min(entry.len)
+    }
+
+    /// How many contiguous bytes from `offset` of a file are verified, at most `most`.
+    pub fn verified_run(&self, file: usize, offset: u64, most: u64) -> u64 {
+        if most == 0 {
+            return 0;
+        }
+        let start = self.metainfo.files[file].offset + offset;
+        let pieces = self.metainfo.piece_at(start)..self.metainfo.piece_at(start + most - 1) + 1;
+        match self.verified.first_missing(pieces) {
+            None => most,
+            Some(piece) => self.metainfo.piece_start(piece).saturating_sub(start).min(most),
+        }
+    }
+
+    fn pieces_under(&self, file: usize, range: std::ops::Range<u64>) -> std::ops::Range<u32> {
+        if range.is_empty() {
+            return 0..0;
+        }
+        let offset = self.metainfo.files[file].offset;
+        self.metainfo.piece_at(offset + range.start)..self.metainfo.piece_at(offset + range.end - 1) + 1
+    }
+
+    /// Waits for a piece begin here; ask whether it is verified after enabling [`Awaited::arrived`].
+    pub fn await_piece(&self, piece: u32) -> Arc<Awaited> {
+        let mut awaited = lock(&self.awaited);
+        let entry = awaited.entry(piece).or_insert_with(|| {
+            Arc::new(Awaited { arrived: Notify::new(), last_block: Mutex::new(Instant::now()) })
+        });
+        let entry = entry.clone();
+        self.awaited_len.store(awaited.len(), Ordering::Release);
+        entry
+    }
+
+    /// A piece's hash was right: readers may have it.
+    pub fn complete(&self, piece: u32) {
+        self.verified.insert(piece);
+        let waiting = {
+            let mut awaited = lock(&self.awaited);
+            let waiting = awaited.remove(&piece);
+            self.awaited_len.store(awaited.len(), Ordering::Release);
+            waiting
+        };
+        if let Some(waiting) = waiting {
+            waiting.arrived.notify_waiters();
+        }
+    }
+
+    /// Hashes a claimed piece; when it is wrong the claim is dropped and the torrent's keeper is told.
+    pub fn verify(&self, piece: u32) -> bool {
+        if self.verified.contains(piece) {
+            return true;
+        }
+        let right = self.read_piece(piece).is_ok_and(|data| self.metainfo.matches(piece, &data));
+        self.claimed.remove(piece);
+        if right {
+            self.complete(piece);
+        } else {
+            tracing::warn!(
+                "torrent {}: piece {piece} on disk does not match its hash; fetching it again",
+                self.metainfo.info_hash
+            );
+            self.lost.store(true, Ordering::Release);
+            self.trouble.notify_one();
+        }
+        right
+    }
+
+    fn read_piece(&self, piece: u32) -> io::Result<Vec<u8>> {
+        let start = self.metainfo.piece_start(piece);
+        let mut data = vec![0; self.metainfo.piece_len(piece) as usize];
+        for (file, offset, len) in self.metainfo.spans(start, data.len() as u64) {
+            let at = (self.metainfo.files[file].offset + offset - start) as usize;
+            if !self.metainfo.files[file].padding {
+                self.read_at(file, offset, &mut data[at..at + len as usize])?;
+            }
+        }
+        Ok(data)
+    }
+
+    /// Whether a claimed piece turned out wrong since the last call.
+    pub fn take_lost(&self) -> bool {
+        self.lost.swap(false, Ordering::AcqRel)
+    }
+
+    /// Waits until a claimed piece turns out wrong or the disk fails; one follower at a time.
+    pub async fn trouble(&self) {
+        self.trouble.notified().await;
+    }
+
+    /// The disk failure that ended this torrent's writes, if there was one.
+    pub fn fault(&self) -> Option<Error> {
+        lock(&self.fault).clone()
+    }
+
+    /// Bytes written since it was opened.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Fills `buf` from a file.
+    pub fn read_at(&self, file: usize, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.handle(file, false)?.read_exact_at(buf, offset)
+    }
+
+    /// Writes the two halves of a block; a failure is kept with its errno.
+    pub fn write_at(&self, file: usize, offset: u64, halves: [IoSlice<'_>; 2]) -> io::Result<usize> {
+        let len = halves[0].len() + halves[1].len();
+        let result = self.handle(file, true).and_then(|handle| write_halves(handle, offset, halves));
+        match result {
+            Ok(()) => {
+                self.written.fetch_add(len as u64, Ordering::Relaxed);
+                self.note_block(file, offset);
+                Ok(len)
+            }
+            Err(error) => {
+                let kept = io::Error::new(error.kind(), error.to_string());
+                self.fail(Error::storage("writing", self.path_of(file), error));
+                Err(kept)
+            }
+        }
+    }
+
+    fn fail(&self, error: Error) {
+        lock(&self.fault).get_or_insert(error);
+        self.trouble.notify_one();
+    }
+
+    fn note_block(&self, file: usize, offset: u64) {
+        if self.awaited_len.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let piece = self.metainfo.piece_at(self.metainfo.files[file].offset + offset);
+        if let Some(waiting) = lock(&self.awaited).get(&piece) {
+            *lock(&waiting.last_block) = Instant::now();
+        }
+    }
+
+    /// Makes a file as long as the torrent says, sparse.
+    pub fn set_len(&self, file: usize, len: u64) -> io::Result<()> {
+        let handle = self.handle(file, true)?;
+        if handle.metadata()?.len() != len {
+            handle.set_len(len)?;
+        }
+        Ok(())
+    }
+
+    /// A handle of one's own on a file, with its own position.
+    pub fn open_file(&self, file: usize) -> Result<File, Error> {
+        let path = self.path_of(file);
+        OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&path)
+            .map_err(|error| Error::storage("opening", path, error))
+    }
+
+    fn handle(&self, file: usize, create: bool) -> io::Result<&File> {
+        if let Some(handle) = self.handles[file].get() {
+            return Ok(handle);
+        }
+        let handle = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(create)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(self.path_of(file))?;
+        Ok(self.handles[file].get_or_init(|| handle))
+    }
+
+    fn path_of(&self, file: usize) -> PathBuf {
+        let entry = &self.metainfo.files[file];
+        self.dir.join(disk_name(entry.index, entry.path.last().map_or("", String::as_str)))
+    }
+
+    /// Writes the have-map if it grew since the last time. Not synced: what it claims is hashed before use.
+    pub fn save(&self) -> Result<(), Error> {
+        let mut saved = lock(&self.saved);
+        let sealed = self.seals();
+        let state = (self.verified.count() + self.claimed.count(), sealed.len());
+        if *saved == state {
+            return Ok(());
+        }
+        let map = HaveMap {
+            version: 1,
+            info_hash: self.metainfo.info_hash.to_string(),
+            pieces: data_encoding::HEXLOWER.encode(&self.resumable()),
+            sealed,
+        };
+        let path = self.dir.join(HAVE_FILE);
+        let text = serde_json::to_vec(&map).map_err(|error| Error::Internal(error.to_string()))?;
+        replace(&path, &text).map_err(|error| Error::storage("writing", path, error))?;
+        *saved = state;
+        Ok(())
+    }
+
+    fn seals(&self) -> Vec<Seal> {
+        let Some(boot_id) = boot_id() else { return Vec::new() };
+        let complete = self.metainfo.files.iter().filter(|entry| {
+            !entry.padding
+                && self.handles[entry.index].get().is_some()
+                && self.verified.first_missing(self.metainfo.pieces_of(entry)).is_none()
+        });
+        complete
+            .filter_map(|entry| {
+                let metadata = self.handles[entry.index].get()?.metadata().ok()?;
+                Some(Seal {
+                    index: entry.index,
+                    len: metadata.len(),
+                    mtime_ns: mtime_ns(&metadata),
+                    boot_id: boot_id.clone(),
+                })
+            })
+            .collect()
+    }
+
+    fn read_have_map(&self) -> Option<HaveMap> {
+        // As large as the largest bit field in hex, and room for the seals: anything longer is not ours.
+        let mut text = Vec::new();
+        File::open(self.dir.join(HAVE_FILE)).ok()?.take(64 << 20).read_to_end(&mut text).ok()?;
+        let map: HaveMap = serde_json::from_slice(&text).ok()?;
+        (map.version == 1 && map.info_hash == self.metainfo.info_hash.to_string()).then_some(map)
+    }
+
+    fn believe(&self, map: &HaveMap) {
+        let bits = data_encoding::HEXLOWER.decode(map.pieces.as_bytes()).unwrap_or_default();
+        let Some(said) = PieceSet::from_bytes(self.metainfo.pieces(), &bits) else { return };
+        for entry in self.metainfo.files.iter().filter(|entry| entry.len > 0) {
+            let on_disk = std::fs::symlink_metadata(self.path_of(entry.index)).ok();
+            let sealed = map.sealed.iter().find(|seal| seal.index == entry.index);
+            let untouched = sealed.zip(on_disk.as_ref()).is_some_and(|(seal, now)| seal.holds(now));
+            let there = entry.padding || on_disk.is_some_and(|now| now.is_file() && now.len() == entry.len);
+            for piece in self.metainfo.pieces_of(entry).filter(|piece| there && said.contains(*piece)) {
+                if untouched {
+                    self.verified.insert(piece)
+                } else {
+                    self.claimed.insert(piece)
+                };
+            }
+        }
+        self.drop_half_backed_claims();
+    }
+
+    /// A piece that lies in two files is there only if both are.
+    fn drop_half_backed_claims(&self) {
+        for piece in (0..self.metainfo.pieces()).filter(|piece| self.claimed.contains(*piece)) {
+            let (start, len) = (self.metainfo.piece_start(piece), self.metainfo.piece_len(piece));
+            let backed = self.metainfo.spans(start, len).all(|(file, ..)| {
+                let entry = &self.metainfo.files[file];
+                entry.padding || std::fs::metadata(self.path_of(file)).is_ok_and(|now| now.len() == entry.len)
+            });
+            if !backed {
+                self.claimed.remove(piece);
+            }
+        }
+    }
+}
+
+impl Seal {
+    fn holds(&self, now: &std::fs::Metadata) -> bool {
+        now.is_file()
+            && now.len() == self.len
+            && mtime_ns(now) == self.mtime_ns
+            && boot_id().is_some_and(|boot_id| boot_id == self.boot_id)
+    }
+}
+
+fn mtime_ns(metadata: &std::fs::Metadata) -> i128 {
+    i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec())
+}
+
+fn boot_id() -> Option<String> {
+    static BOOT_ID: OnceLock<Option<String>> = OnceLock::new();
+    let read = || Some(std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned());
+    BOOT_ID.get_or_init(read).clone()
+}
+
+/// Both halves in one call; what a short write leaves over follows.
+fn write_halves(file: &File, offset: u64, halves: [IoSlice<'_>; 2]) -> io::Result<()> {
+    if halves[1].is_empty() {
+        return file.write_all_at(&halves[0], offset);
+    }
+    let written = rustix::io::pwritev(file, &halves, offset).map_err(io::Error::from)?;
+    let first = halves[0].len();
+    if written < first {
+        file.write_all_at(&halves[0][written..], offset + written as u64)?;
+    }
+    let done = written.saturating_sub(first);
+    file.write_all_at(&halves[1][done..], offset + (first + done) as u64)
+}
+
+/// New content by temporary file and rename: readers see the old or the new.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("tmp");
+    std::fs::remove_file(&temporary).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    })?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    file.write_all_at(bytes, 0)?;
+    std::fs::rename(&temporary, path)
+}
+
+/// `<index>-<name>`, where the name keeps only what no file system, shell or terminal minds.
+pub fn disk_name(index: usize, name: &str) -> String {
+    // 255 bytes is the limit of a component; the index has at most 20 digits, and 4-byte characters may straddle.
+    const MAX_NAME: usize = 120;
+    let kept = |c: char| if c.is_alphanumeric() || " ._-()[]+,".contains(c) { c } else { '_' };
+    let (stem, extension) = name.rsplit_once('.').filter(|(_, ext)| ext.len() <= 10).unwrap_or((name, ""));
+    let mut safe = String::new();
+    for c in stem.chars().map(kept) {
+        if safe.len() + c.len_utf8() > MAX_NAME {
+            break;
+        }
+        safe.push(c);
+    }
+    let extension: String = extension.chars().map(kept).collect();
+    let dot = if extension.is_empty() { "" } else { "." };
+    format!("{index}-{}{dot}{extension}", safe.trim_matches(['.', ' ']))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::metainfo::tests::sample, *};
+
+    fn payload() -> Vec<u8> {
+        (0..42u8).map(|n| n.wrapping_mul(37)).collect()
+    }
+
+    /// Two files over five pieces, the first three pieces written and verified.
+    fn started(dir: &Path) -> Content {
+        let content = Content::open(dir, Arc::new(sample(10, &[25, 17], &payload())));
+        content.set_len(0, 25).unwrap();
+        content.set_len(1, 17).unwrap();
+        content.write_at(0, 0, [IoSlice::new(&payload()[..20]), IoSlice::new(&payload()[20..25])]).unwrap();
+        content.write_at(1, 0, [IoSlice::new(&payload()[25..30]), IoSlice::new(&[])]).unwrap();
+        (0..3).for_each(|piece| content.complete(piece));
+        content.save().unwrap();
+        content
+    }
+
+    fn again(dir: &Path) -> Content {
+        Content::open(dir, Arc::new(sample(10, &[25, 17], &payload())))
+    }
+
+    #[test]
+    fn a_complete_untouched_file_is_believed_and_a_partial_one_is_hashed_first() {
+        let dir = tempfile::tempdir().unwrap();
+        started(dir.path());
+        let content = again(dir.path());
+        assert_eq!(content.verified_run(0, 0, 25), 25, "the first file was sealed");
+        assert_eq!(content.verified_bytes(1), 10, "its last piece holds the second file's first bytes");
+        assert!(content.covers(0, 0..25) && !content.covers(1, 0..17));
+        assert_eq!(content.missing_bytes(1), 12);
+    }
+
+    #[test]
+    fn a_touched_file_is_only_claimed_and_a_wrong_piece_is_lost_not_delivered() {
+        let dir = tempfile::tempdir().unwrap();
+        started(dir.path());
+        let victim = dir.path().join("0-f0.bin");
+        let handle = OpenOptions::new().write(true).open(victim).unwrap();
+        handle.write_all_at(b"!", 12).unwrap();
+        handle.set_modified(std::time::UNIX_EPOCH).unwrap();
+        let content = again(dir.path());
+        assert_eq!(content.verified_run(0, 0, 25), 0);
+        assert!(content.is_claimed(0) && content.verify(0));
+        assert!(!content.verify(1) && content.take_lost() && !content.take_lost());
+        assert_eq!(content.verified_run(0, 0, 25), 10);
+        assert_eq!(content.resumable(), [0b1010_0000]);
+    }
+
+    #[test]
+    fn a_missing_or_short_file_is_not_claimed() {
+        let dir = tempfile::tempdir().unwrap();
+        started(dir.path());
+        std::fs::remove_file(dir.path().join("1-f1.bin")).unwrap();
+        let handle = OpenOptions::new().write(true).open(dir.path().join("0-f0.bin")).unwrap();
+        handle.set_modified(std::time::UNIX_EPOCH).unwrap();
+        assert_eq!(again(dir.path()).resumable(), [0b1100_0000], "piece 2 reaches into the missing file");
+        handle.set_len(7).unwrap();
+        assert_eq!(again(dir.path()).resumable(), [0]);
+    }
+
+    #[test]
+    fn a_damaged_or_foreign_have_map_is_no_have_map() {
+        let dir = tempfile::tempdir().unwrap();
+        started(dir.path());
+        let path = dir.path().join(HAVE_FILE);
+        let text = std::fs::read_to_string(&path).unwrap();
+        for bad in
+            [text.replace("e0", "e0e0"), text.replace("0707", "0808"), text[..20].to_owned(), String::new()]
+        {
+            std::fs::write(&path, bad).unwrap();
+            assert_eq!(again(dir.path()).resumable(), [0]);
+        }
+    }
+
+    #[test]
+    fn a_link_in_place_of_a_file_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("target");
+        std::fs::write(&target, "precious").unwrap();
+        std::os::unix::fs::symlink(&target, dir.path().join("0-f0.bin")).unwrap();
+        let content = again(dir.path());
+        let block = [IoSlice::new(b"evil"), IoSlice::new(&[])];
+        assert!(content.write_at(0, 0, block).is_err());
+        assert!(matches!(content.fault(), Some(Error::Storage { .. })));
+        assert_eq!(std::fs::read_to_string(target).unwrap(), "precious");
+    }
+
+    #[test]
+    fn disk_names_stay_one_tame_component() {
+        for hostile in
+            ["../../etc/passwd", "\u{feff}..", "..", ".", "", "a/b\0c", "x\u{1b}[2J", &"ü".repeat(300)]
+        {
+            let name = disk_name(3, hostile);
+            assert!(name.starts_with("3-") && name.len() <= 160, "{name}");
+            assert!(!name.contains(['/', '\0', '\u{1b}', '\u{feff}']) && !name.ends_with('.'), "{name}");
+        }
+        assert_eq!(disk_name(0, "A film (1999).mkv"), "0-A film (1999).mkv");
+        assert_eq!(disk_name(12, &format!("{}.mp4", "n".repeat(300))).len(), 3 + 120 + 4);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_piece_is_woken_by_it_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let content = started(dir.path());
+        let (third, fourth) = (content.await_piece(3), content.await_piece(4));
+        let mut wanted = std::pin::pin!(third.arrived());
+        let mut other = std::pin::pin!(fourth.arrived());
+        wanted.as_mut().enable();
+        other.as_mut().enable();
+        content.complete(3);
+        wanted.await;
+        assert!(!other.as_mut().enable(), "piece 4 did not arrive");
+    }
+}
