@@ -19,6 +19,10 @@ use super::{
 /// Longest reason that is kept, in characters: enough for any sentence, too little to fill a disk.
 const REASON_CHARS: usize = 300;
 
+/// How far apart the clocks of two readings may be: a process may have taken its time before it waited for the
+/// lock, and clocks are corrected by seconds all the time.
+const SKEW: Duration = Duration::from_secs(60);
+
 /// Why a torrent failed; each kind has its own cooldown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -110,7 +114,8 @@ impl Entry {
     /// it must not lock a torrent for years.
     pub fn remaining(&self, settings: &CooldownSettings, now: OffsetDateTime) -> Option<Duration> {
         let left = Duration::try_from(self.retry_at - now).ok().filter(|left| !left.is_zero())?;
-        (left <= settings.longest()).then_some(left)
+        let longest = settings.longest();
+        (left <= longest + SKEW).then_some(left.min(longest))
     }
 }
 
@@ -681,6 +686,14 @@ mod tests {
         assert_eq!(remaining(&table, 1, years_before), None);
         assert_eq!(fail(&table, 1, years_before).failed_at, years_before);
         assert_eq!(remaining(&table, 1, years_before), Some(10 * MINUTE));
+    }
+
+    #[test]
+    fn a_writer_that_took_its_time_earlier_does_not_drop_what_came_in_between() {
+        let (_dir, table) = table();
+        table.record(hash(1), FailureKind::BadTorrent, "broken", None, NOON).unwrap();
+        fail(&table, 2, NOON - Duration::from_secs(5));
+        assert_eq!(remaining(&table, 1, NOON - Duration::from_secs(5)), Some(60 * MINUTE));
     }
 
     #[test]
