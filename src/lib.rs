@@ -2,5 +2,9 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test stops where its world is not what it built"))]
 
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod core;
+pub mod http;
 pub mod ui;

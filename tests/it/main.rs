@@ -2,7 +2,15 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test stops where its world is not what it built")]
 
 mod cleanup;
+mod cli;
+mod completions;
 mod failed_table;
+mod failures;
+mod hostile;
+mod resume;
+mod rooms;
+mod sources;
+mod stream;
 mod support;
 mod testbed;
 mod worker;
