@@ -5,8 +5,10 @@
 //! something is wrong ([`report`]).
 
 mod log;
+mod player;
 mod report;
 pub mod signals;
+mod sink;
 pub mod stream;
 mod upkeep;
 
