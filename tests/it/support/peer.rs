@@ -1,0 +1,165 @@
+//! A scripted peer: speaks the peer protocol over TCP as well, or as badly, as it is told, and changes on cue.
+//!
+//! It only accepts connections. What it saw is counted; tests wait for counts, never for time.
+
+mod connection;
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{net::TcpListener, sync::watch};
+
+use super::{Actor, Torrent, until};
+
+/// How the peer behaves; [`Peer::set`] changes it for open connections too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behaviour {
+    /// Answers every request at once.
+    Serve,
+    /// Talks, has everything, and never unchokes.
+    NeverUnchoke,
+    /// After so many blocks in all: chokes once, forgets what was requested, and unchokes after the pause.
+    ChokeAfter { blocks: usize, pause: Duration },
+    /// After so many blocks in all: stays connected, and answers what is pending when told to serve again.
+    StallAfter { blocks: usize },
+    /// Sends every block with one bit flipped.
+    Corrupt,
+    /// Closes each connection after so many blocks on it.
+    DisconnectAfter { blocks: usize },
+    /// Sends at most this many bytes a second on each connection.
+    Rate { bytes_per_second: u32 },
+    /// Answers the handshake with another torrent's hash.
+    WrongInfoHash,
+    /// Accepts the connection and never says a word.
+    SilentAccept,
+    /// Answers the handshake and resets the connection.
+    ResetAfterHandshake,
+    /// Sends a piece of metadata before its extended handshake.
+    MetadataBeforeHandshake,
+    /// Says that the info dictionary is two gigabytes long.
+    HugeMetadataSize,
+}
+
+/// What the peer has seen, in all its connections.
+#[derive(Debug, Clone, Default)]
+pub struct Counts {
+    pub connections: usize,
+    /// Connections open now.
+    pub open: usize,
+    pub handshakes: usize,
+    pub metadata_requests: usize,
+    pub interested: usize,
+    /// Blocks asked for.
+    pub requests: usize,
+    /// Blocks sent.
+    pub blocks: usize,
+    pub chokes: usize,
+    /// Pieces asked for.
+    pub pieces: BTreeSet<u32>,
+}
+
+/// A peer on loopback; ends when dropped.
+pub struct Peer {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    actor: Option<Actor>,
+}
+
+/// What the handle and the connections have in common.
+struct Shared {
+    torrent: Torrent,
+    behaviour: watch::Sender<Behaviour>,
+    counts: watch::Sender<Counts>,
+}
+
+impl Peer {
+    /// A peer that has the whole torrent and serves it.
+    pub async fn serving(torrent: &Torrent) -> Self {
+        Self::start(torrent, Behaviour::Serve).await
+    }
+
+    pub async fn start(torrent: &Torrent, behaviour: Behaviour) -> Self {
+        Self::start_at(torrent, behaviour, Ipv4Addr::LOCALHOST.into()).await
+    }
+
+    /// On an address of its own (`127.0.0.x`), for clients that count addresses.
+    pub async fn start_at(torrent: &Torrent, behaviour: Behaviour, ip: IpAddr) -> Self {
+        let shared = Shared {
+            torrent: torrent.clone(),
+            behaviour: watch::Sender::new(behaviour),
+            counts: watch::Sender::default(),
+        };
+        let mut peer = Self { addr: SocketAddr::new(ip, 0), shared: Arc::new(shared), actor: None };
+        peer.resume().await;
+        peer
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Behaves differently from now on.
+    pub fn set(&self, behaviour: Behaviour) {
+        self.shared.behaviour.send_replace(behaviour);
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.shared.counts.borrow().clone()
+    }
+
+    /// Waits until what the peer has seen satisfies `condition`.
+    pub async fn wait_for(&self, what: &str, mut condition: impl FnMut(&Counts) -> bool) -> Counts {
+        until(&self.shared.counts, what, |counts| condition(counts)).await
+    }
+
+    /// Goes away: the port refuses, every connection closes.
+    pub async fn stop(&mut self) {
+        if let Some(actor) = self.actor.take() {
+            actor.end().await;
+        }
+        self.wait_for("the connections of a stopped peer to close", |counts| counts.open == 0).await;
+    }
+
+    /// Comes back on the same port.
+    pub async fn resume(&mut self) {
+        let listener = TcpListener::bind(self.addr).await.unwrap().into_std().unwrap();
+        self.addr = listener.local_addr().unwrap();
+        let shared = self.shared.clone();
+        self.actor = Some(Actor::spawn(async move { accept(listener, shared).await }));
+    }
+}
+
+async fn accept(listener: std::net::TcpListener, shared: Arc<Shared>) {
+    let listener = TcpListener::from_std(listener).unwrap();
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let counted = Open::count(shared.clone());
+        connections.spawn(async move {
+            // However a connection ends is the other side's business; what it did is in the counts.
+            let _ = connection::serve(stream, &counted.0).await;
+        });
+    }
+}
+
+/// Keeps the number of open connections right however a connection ends.
+struct Open(Arc<Shared>);
+
+impl Open {
+    fn count(shared: Arc<Shared>) -> Self {
+        shared.counts.send_modify(|counts| {
+            counts.connections += 1;
+            counts.open += 1;
+        });
+        Self(shared)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.counts.send_modify(|counts| counts.open -= 1);
+    }
+}

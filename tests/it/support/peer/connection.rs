@@ -1,0 +1,320 @@
+//! One connection of the scripted peer: handshake, metadata (BEP 9), bitfield, choking, blocks.
+
+use std::{collections::VecDeque, io, ops::ControlFlow, time::Duration};
+
+use bytes::{Buf, BytesMut};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+
+use super::{Behaviour, Counts, Shared};
+use crate::support::bencode::Value;
+
+const PROTOCOL: &[u8] = b"\x13BitTorrent protocol";
+/// Bit 20 from the right: the extension protocol (BEP 10).
+const RESERVED: [u8; 8] = [0, 0, 0, 0, 0, 0x10, 0, 0];
+const PEER_ID: &[u8; 20] = b"-TB0001-scriptedpeer";
+/// The number under which we want to be sent ut_metadata messages.
+const OUR_METADATA_ID: u8 = 2;
+const METADATA_PIECE: usize = 16 * 1024;
+
+mod message {
+    pub const CHOKE: u8 = 0;
+    pub const UNCHOKE: u8 = 1;
+    pub const INTERESTED: u8 = 2;
+    pub const BITFIELD: u8 = 5;
+    pub const REQUEST: u8 = 6;
+    pub const PIECE: u8 = 7;
+    pub const CANCEL: u8 = 8;
+    pub const EXTENDED: u8 = 20;
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Block {
+    piece: u32,
+    begin: u32,
+    len: u32,
+}
+
+struct Connection<'a> {
+    shared: &'a Shared,
+    behaviour: watch::Receiver<Behaviour>,
+    out: OwnedWriteHalf,
+    /// Their number for ut_metadata, once they said so.
+    their_metadata_id: u8,
+    interested: bool,
+    unchoked: bool,
+    pending: VecDeque<Block>,
+    sent: usize,
+    unchoke_at: Option<Instant>,
+    next_block_at: Instant,
+}
+
+/// Talks until either side closes.
+pub async fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let behaviour = shared.behaviour.subscribe();
+    let now = *behaviour.borrow();
+    if now == Behaviour::SilentAccept {
+        return std::future::pending().await;
+    }
+    handshake(&mut stream, shared, now).await?;
+    if now == Behaviour::ResetAfterHandshake {
+        return socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+    }
+    let (incoming, out) = stream.into_split();
+    let connection = Connection {
+        shared,
+        behaviour,
+        out,
+        their_metadata_id: 0,
+        interested: false,
+        unchoked: false,
+        pending: VecDeque::new(),
+        sent: 0,
+        unchoke_at: None,
+        next_block_at: Instant::now(),
+    };
+    connection.run(incoming, now).await
+}
+
+async fn handshake(stream: &mut TcpStream, shared: &Shared, behaviour: Behaviour) -> io::Result<()> {
+    let mut theirs = [0; 68];
+    stream.read_exact(&mut theirs).await?;
+    let mut info_hash = shared.torrent.info_hash();
+    if theirs[..20] != *PROTOCOL || theirs[28..48] != info_hash {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    shared.counts.send_modify(|counts| counts.handshakes += 1);
+    if behaviour == Behaviour::WrongInfoHash {
+        info_hash[0] ^= 1;
+    }
+    stream.write_all(&[PROTOCOL, &RESERVED, &info_hash, PEER_ID].concat()).await
+}
+
+impl Connection<'_> {
+    async fn run(mut self, mut incoming: OwnedReadHalf, start: Behaviour) -> io::Result<()> {
+        if start == Behaviour::MetadataBeforeHandshake {
+            self.send_unasked_metadata().await?;
+        }
+        self.send_extended_handshake(start).await?;
+        self.send_bitfield().await?;
+        let mut buffer = BytesMut::with_capacity(64 * 1024);
+        loop {
+            let may_send = self.may_send();
+            let next_block_at = self.next_block_at;
+            let unchoke_at = self.unchoke_at.unwrap_or(next_block_at);
+            tokio::select! {
+                read = incoming.read_buf(&mut buffer) => {
+                    if read? == 0 {
+                        return Ok(());
+                    }
+                    self.take_messages(&mut buffer).await?;
+                }
+                changed = self.behaviour.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    self.update_choke().await?;
+                }
+                () = sleep_until(unchoke_at), if self.unchoke_at.is_some() => {
+                    self.unchoke_at = None;
+                    self.update_choke().await?;
+                }
+                () = sleep_until(next_block_at), if may_send => {
+                    if self.send_next_block().await?.is_break() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> Behaviour {
+        *self.behaviour.borrow()
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Counts)) {
+        self.shared.counts.send_modify(change);
+    }
+
+    fn may_send(&self) -> bool {
+        let stalled = match self.now() {
+            Behaviour::StallAfter { blocks } => self.shared.counts.borrow().blocks >= blocks,
+            _ => false,
+        };
+        self.unchoked && !stalled && !self.pending.is_empty()
+    }
+
+    async fn take_messages(&mut self, buffer: &mut BytesMut) -> io::Result<()> {
+        while let Some(prefix) = buffer.first_chunk::<4>() {
+            let len = u32::from_be_bytes(*prefix) as usize;
+            if buffer.len() < 4 + len {
+                break;
+            }
+            buffer.advance(4);
+            let message = buffer.split_to(len);
+            if let Some((&id, payload)) = message.split_first() {
+                self.take(id, payload).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, id: u8, payload: &[u8]) -> io::Result<()> {
+        match id {
+            message::INTERESTED => {
+                self.interested = true;
+                self.count(|counts| counts.interested += 1);
+                self.update_choke().await
+            }
+            message::REQUEST => {
+                self.take_request(block(payload)?);
+                Ok(())
+            }
+            message::CANCEL => {
+                let cancelled = block(payload)?;
+                self.pending.retain(|pending| *pending != cancelled);
+                Ok(())
+            }
+            message::EXTENDED => self.take_extended(payload).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// What is asked for while choked is dropped, as the protocol wants it.
+    fn take_request(&mut self, block: Block) {
+        self.count(|counts| {
+            counts.requests += 1;
+            counts.pieces.insert(block.piece);
+        });
+        if self.unchoked {
+            self.pending.push_back(block);
+        }
+    }
+
+    /// Brings the choke to what the behaviour wants now.
+    async fn update_choke(&mut self) -> io::Result<()> {
+        let wanted = self.interested && self.unchoke_at.is_none() && self.now() != Behaviour::NeverUnchoke;
+        if wanted == self.unchoked {
+            return Ok(());
+        }
+        self.unchoked = wanted;
+        if wanted {
+            return self.send(message::UNCHOKE, &[]).await;
+        }
+        self.pending.clear();
+        self.count(|counts| counts.chokes += 1);
+        self.send(message::CHOKE, &[]).await
+    }
+
+    async fn send_next_block(&mut self) -> io::Result<ControlFlow<()>> {
+        let Some(block) = self.pending.pop_front() else { return Ok(ControlFlow::Continue(())) };
+        self.send_block(block).await?;
+        self.sent += 1;
+        self.count(|counts| counts.blocks += 1);
+        let Counts { blocks: total, chokes, .. } = *self.shared.counts.borrow();
+        match self.now() {
+            Behaviour::DisconnectAfter { blocks } if self.sent >= blocks => {
+                return Ok(ControlFlow::Break(()));
+            }
+            Behaviour::ChokeAfter { blocks, pause } if total >= blocks && chokes == 0 => {
+                self.unchoke_at = Some(Instant::now() + pause);
+                self.update_choke().await?;
+            }
+            Behaviour::Rate { bytes_per_second } => {
+                let cost = Duration::from_secs_f64(f64::from(block.len) / f64::from(bytes_per_second));
+                self.next_block_at = Instant::now().max(self.next_block_at) + cost;
+            }
+            _ => {}
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    async fn send_block(&mut self, block: Block) -> io::Result<()> {
+        let torrent = &self.shared.torrent;
+        let start = block.piece as usize * torrent.piece_length() + block.begin as usize;
+        let Some(bytes) = torrent.content().get(start..start + block.len as usize) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let mut payload = [block.piece.to_be_bytes(), block.begin.to_be_bytes()].concat();
+        payload.extend(bytes);
+        if self.now() == Behaviour::Corrupt {
+            payload[8] ^= 1;
+        }
+        self.send(message::PIECE, &payload).await
+    }
+
+    async fn send_bitfield(&mut self) -> io::Result<()> {
+        let count = self.shared.torrent.piece_count();
+        let mut bits = vec![0u8; count.div_ceil(8)];
+        (0..count).for_each(|piece| bits[piece / 8] |= 0x80 >> (piece % 8));
+        self.send(message::BITFIELD, &bits).await
+    }
+
+    async fn send_extended_handshake(&mut self, behaviour: Behaviour) -> io::Result<()> {
+        let size = match behaviour {
+            Behaviour::HugeMetadataSize => 1 << 31,
+            _ => self.shared.torrent.info().len() as i64,
+        };
+        let numbers = Value::dict([("ut_metadata", Value::Int(OUR_METADATA_ID.into()))]);
+        let handshake = Value::dict([("m", numbers), ("metadata_size", Value::Int(size))]);
+        self.send(message::EXTENDED, &[&[0], &handshake.encode()[..]].concat()).await
+    }
+
+    async fn take_extended(&mut self, payload: &[u8]) -> io::Result<()> {
+        let Some((&id, payload)) = payload.split_first() else { return Ok(()) };
+        let Some((dict, _)) = Value::decode(payload) else { return Ok(()) };
+        match id {
+            0 => {
+                let number = dict.get("m").and_then(|m| m.get("ut_metadata")).and_then(Value::as_int);
+                self.their_metadata_id = number.unwrap_or(0) as u8;
+                Ok(())
+            }
+            OUR_METADATA_ID if dict.get("msg_type") == Some(&Value::Int(0)) => {
+                self.count(|counts| counts.metadata_requests += 1);
+                let piece = dict.get("piece").and_then(Value::as_int).unwrap_or(0) as usize;
+                self.send_metadata(self.their_metadata_id, piece).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn send_metadata(&mut self, id: u8, piece: usize) -> io::Result<()> {
+        let info = self.shared.torrent.info();
+        let Some(bytes) = info.chunks(METADATA_PIECE).nth(piece) else { return Ok(()) };
+        let header = Value::dict([
+            ("msg_type", Value::Int(1)),
+            ("piece", Value::Int(piece as i64)),
+            ("total_size", Value::Int(info.len() as i64)),
+        ]);
+        self.send(message::EXTENDED, &[&[id], &header.encode()[..], bytes].concat()).await
+    }
+
+    /// Under every number that a client may have chosen for ut_metadata, since it has not told us yet.
+    async fn send_unasked_metadata(&mut self) -> io::Result<()> {
+        for id in 1..=3 {
+            self.send_metadata(id, 0).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, id: u8, payload: &[u8]) -> io::Result<()> {
+        let len = (payload.len() as u32 + 1).to_be_bytes();
+        self.out.write_all(&[&len[..], &[id], payload].concat()).await
+    }
+}
+
+fn block(payload: &[u8]) -> io::Result<Block> {
+    let word = |at: usize| Some(u32::from_be_bytes(payload.get(at..at + 4)?.try_into().ok()?));
+    match (word(0), word(4), word(8)) {
+        (Some(piece), Some(begin), Some(len)) => Ok(Block { piece, begin, len }),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}

@@ -1,0 +1,539 @@
+//! The program under test, as a process with a scrubbed environment in a sandbox of its own.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, Read, Write},
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{ChildStdin, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process, waitid};
+use serde_json::Value as Json;
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use super::{PATIENCE, Torrent, until};
+
+pub use rustix::process::Signal;
+
+/// A user's machine for one test: home, temp and state directories that nobody else sees.
+pub struct Sandbox {
+    root: TempDir,
+    config: Option<PathBuf>,
+}
+
+/// One row of the failed-torrent table.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub struct FailedEntry {
+    pub info_hash: String,
+    pub kind: String,
+    pub reason: String,
+    pub failed_at: toml::value::Datetime,
+    pub retry_at: toml::value::Datetime,
+    pub attempts: u32,
+}
+
+#[derive(serde::Deserialize)]
+struct FailedFile {
+    version: u32,
+    #[serde(default)]
+    failed: Vec<FailedEntry>,
+}
+
+impl Sandbox {
+    pub fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        for dir in ["home", "temp", "state", "work"] {
+            std::fs::create_dir(root.path().join(dir)).unwrap();
+        }
+        Self { root, config: None }
+    }
+
+    pub fn temp(&self) -> PathBuf {
+        self.root.path().join("temp")
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.root.path().join("state")
+    }
+
+    /// A path in the directory that the program runs in.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join("work").join(name)
+    }
+
+    /// Writes a file into that directory.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// Every later command is given this configuration file.
+    pub fn configure(&mut self, toml: &str) {
+        self.config = Some(self.write("swarmcat.toml", toml.as_bytes()));
+    }
+
+    /// Where a torrent's data is kept.
+    pub fn torrent_dir(&self, torrent: &Torrent) -> PathBuf {
+        self.temp().join(torrent.hex())
+    }
+
+    /// The data files of a torrent, by the index in front of their names.
+    pub fn data_file(&self, torrent: &Torrent, index: usize) -> PathBuf {
+        let dir = self.torrent_dir(torrent);
+        let named = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            name.starts_with(&format!("{index}-"))
+        };
+        let mut entries = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
+        entries.find(named).unwrap_or_else(|| panic!("no file {index} in {}", dir.display()))
+    }
+
+    /// The rows of `failed.toml`; a missing file has none.
+    pub fn failed(&self) -> Vec<FailedEntry> {
+        let Ok(text) = std::fs::read_to_string(self.state().join("failed.toml")) else { return Vec::new() };
+        let file: FailedFile = toml::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        assert_eq!(file.version, 1, "{text}");
+        file.failed
+    }
+
+    /// The only row of the table.
+    pub fn only_failed(&self) -> FailedEntry {
+        let mut rows = self.failed();
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        rows.remove(0)
+    }
+
+    /// Any command line.
+    pub fn swarmcat<A: AsRef<str>>(&self, args: impl IntoIterator<Item = A>) -> Invocation {
+        Invocation {
+            args: args.into_iter().map(|arg| arg.as_ref().to_owned()).collect(),
+            network: Vec::new(),
+            wrapper: Vec::new(),
+            env: Vec::new(),
+            stdin: Vec::new(),
+            stdout: Stdout::Capture,
+            root: self.root.path().to_owned(),
+            config: self.config.clone(),
+        }
+    }
+
+    /// `stream SOURCE`, with no way to find a peer until the test gives one.
+    pub fn stream(&self, source: impl AsRef<str>) -> Invocation {
+        let mut invocation = self.swarmcat(["stream", source.as_ref()]);
+        invocation.network = vec!["--no-dht".into(), "--no-trackers".into()];
+        invocation
+    }
+}
+
+/// What becomes of the program's standard output.
+pub enum Stdout {
+    /// Read as it comes, and kept.
+    Capture,
+    /// Read up to so many bytes, then the pipe is closed.
+    CloseAfter(usize),
+    /// A pipe that nobody reads.
+    Unread,
+    /// A file.
+    File(PathBuf),
+    /// A terminal.
+    Terminal,
+}
+
+/// A command line in the making.
+pub struct Invocation {
+    args: Vec<String>,
+    network: Vec<String>,
+    wrapper: Vec<String>,
+    env: Vec<(String, String)>,
+    stdin: Vec<u8>,
+    stdout: Stdout,
+    root: PathBuf,
+    config: Option<PathBuf>,
+}
+
+impl Invocation {
+    pub fn arg(mut self, arg: impl AsRef<str>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    pub fn args<A: AsRef<str>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    pub fn peer(self, addr: std::net::SocketAddr) -> Self {
+        self.args(["--peer".to_owned(), addr.to_string()])
+    }
+
+    /// Lets the source's trackers be asked.
+    pub fn with_trackers(mut self) -> Self {
+        self.network.retain(|flag| flag != "--no-trackers");
+        self
+    }
+
+    pub fn tracker(self, url: impl AsRef<str>) -> Self {
+        self.with_trackers().args(["--tracker", url.as_ref()])
+    }
+
+    /// Lets the DHT be asked, from this node on.
+    pub fn dht(mut self, bootstrap: std::net::SocketAddr) -> Self {
+        self.network.retain(|flag| flag != "--no-dht");
+        self.args(["--dht-bootstrap".to_owned(), bootstrap.to_string()])
+    }
+
+    /// Waits of seconds instead of minutes.
+    pub fn impatient(self) -> Self {
+        self.args(["--peer-timeout", "2s", "--timeout", "4s", "--stall-timeout", "2s"])
+    }
+
+    pub fn env(mut self, name: &str, value: impl AsRef<str>) -> Self {
+        self.env.push((name.to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    pub fn stdout(mut self, stdout: Stdout) -> Self {
+        self.stdout = stdout;
+        self
+    }
+
+    /// Runs as the last arguments of another command.
+    pub fn under<A: AsRef<str>>(mut self, wrapper: impl IntoIterator<Item = A>) -> Self {
+        self.wrapper = wrapper.into_iter().map(|part| part.as_ref().to_owned()).collect();
+        self
+    }
+
+    /// Runs where there is no network at all, not even loopback.
+    pub fn without_network(self) -> Self {
+        let flags = if rustix::process::geteuid().is_root() { "-n" } else { "-rn" };
+        self.under(["unshare", flags, "--"])
+    }
+
+    /// Runs where `dir` is a file system of `size` bytes.
+    pub fn with_small_disk(self, dir: &Path, size: usize) -> Self {
+        let flags = if rustix::process::geteuid().is_root() { "-m" } else { "-rm" };
+        let mount = format!("mount -t tmpfs -o size={size} tmpfs '{}' && exec \"$@\"", dir.display());
+        self.under(["unshare", flags, "--", "sh", "-c", &mount, "sh"])
+    }
+
+    pub async fn run(self) -> Finished {
+        self.spawn().finish().await
+    }
+
+    pub fn spawn(mut self) -> Run {
+        let mut command = self.command();
+        let terminal = self.attach_stdout(&mut command);
+        let line = format!("{command:?}");
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{line}: {error}"));
+        // The command's own copy of a terminal or file would keep it open after the program's end.
+        drop(command);
+        let run = Run::of(line, Pid::from_child(&child));
+        feed(child.stdin.take(), std::mem::take(&mut self.stdin));
+        run.watch_stderr(child.stderr.take().expect("stderr is piped"));
+        match (terminal, child.stdout.take()) {
+            (Some(terminal), _) => run.watch_stdout(terminal, Stdout::Capture),
+            (None, Some(pipe)) => run.watch_stdout(pipe, self.stdout),
+            (None, None) => run.watch_stdout(std::io::empty(), Stdout::Capture),
+        }
+        run.watch_exit(child);
+        run
+    }
+
+    fn command(&self) -> Command {
+        let mut line = self.wrapper.clone();
+        line.push(env!("CARGO_BIN_EXE_swarmcat").to_owned());
+        line.extend(self.args.clone());
+        line.extend(self.network.clone());
+        for (flag, dir) in [("--temp-dir", "temp"), ("--state-dir", "state")] {
+            if !line.iter().any(|arg| arg == flag) {
+                line.extend([flag.to_owned(), self.root.join(dir).display().to_string()]);
+            }
+        }
+        if let Some(config) = &self.config {
+            line.extend(["--config".to_owned(), config.display().to_string()]);
+        }
+        let home = self.root.join("home");
+        let mut command = Command::new(&line[0]);
+        command.args(&line[1..]).current_dir(self.root.join("work")).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", &home);
+        for (name, dir) in
+            [("CONFIG", ".config"), ("STATE", ".state"), ("CACHE", ".cache"), ("DATA", ".data")]
+        {
+            command.env(format!("XDG_{name}_HOME"), home.join(dir));
+        }
+        command.envs(self.env.iter().cloned());
+        command.stdin(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Sets the standard output; gives our end of it when that is a terminal.
+    fn attach_stdout(&self, command: &mut Command) -> Option<File> {
+        match &self.stdout {
+            Stdout::File(path) => command.stdout(File::create(path).unwrap()),
+            Stdout::Terminal => {
+                let (ours, theirs) = open_terminal();
+                command.stdout(theirs);
+                return Some(ours);
+            }
+            _ => command.stdout(Stdio::piped()),
+        };
+        None
+    }
+}
+
+fn open_terminal() -> (File, File) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap();
+    let theirs = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    (ours.into(), theirs)
+}
+
+fn feed(stdin: Option<ChildStdin>, bytes: Vec<u8>) {
+    std::thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&bytes)));
+}
+
+/// A running program; killed when dropped.
+pub struct Run {
+    line: String,
+    started: Instant,
+    seen: Arc<Seen>,
+}
+
+struct Seen {
+    pid: Pid,
+    stderr: watch::Sender<Vec<String>>,
+    stdout: Mutex<Vec<u8>>,
+    stdout_len: watch::Sender<usize>,
+    /// Streams that have not ended yet.
+    streams: watch::Sender<usize>,
+    exit: watch::Sender<Option<ExitStatus>>,
+    /// Held while the process is reaped or signalled, so that no signal reaches another one's pid.
+    reaping: Mutex<()>,
+    /// The end of a pipe that nobody reads.
+    unread: Mutex<Option<Box<dyn Read + Send>>>,
+}
+
+impl Run {
+    fn of(line: String, pid: Pid) -> Self {
+        let seen = Seen {
+            pid,
+            stderr: watch::Sender::default(),
+            stdout: Mutex::default(),
+            stdout_len: watch::Sender::default(),
+            streams: watch::Sender::new(2),
+            exit: watch::Sender::default(),
+            reaping: Mutex::default(),
+            unread: Mutex::default(),
+        };
+        Self { line, started: Instant::now(), seen: Arc::new(seen) }
+    }
+
+    fn watch_stderr(&self, pipe: impl Read + Send + 'static) {
+        let seen = self.seen.clone();
+        std::thread::spawn(move || {
+            let mut pipe = BufReader::new(pipe);
+            let mut line = Vec::new();
+            while pipe.read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
+                let text = String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned();
+                seen.stderr.send_modify(|lines| lines.push(text));
+                line.clear();
+            }
+            seen.streams.send_modify(|open| *open -= 1);
+        });
+    }
+
+    fn watch_stdout(&self, mut pipe: impl Read + Send + 'static, mode: Stdout) {
+        let seen = self.seen.clone();
+        let limit = match mode {
+            Stdout::Unread => 0,
+            Stdout::CloseAfter(len) => len,
+            _ => usize::MAX,
+        };
+        std::thread::spawn(move || {
+            let mut buffer = vec![0; 64 * 1024];
+            let mut total = 0;
+            while total < limit {
+                let wanted = buffer.len().min(limit - total);
+                match pipe.read(&mut buffer[..wanted]) {
+                    Ok(len) if len > 0 => {
+                        total += len;
+                        seen.stdout.lock().unwrap().extend(&buffer[..len]);
+                        seen.stdout_len.send_replace(total);
+                    }
+                    _ => break,
+                }
+            }
+            if limit == 0 {
+                *seen.unread.lock().unwrap() = Some(Box::new(pipe));
+            }
+            seen.streams.send_modify(|open| *open -= 1);
+        });
+    }
+
+    fn watch_exit(&self, mut child: std::process::Child) {
+        let seen = self.seen.clone();
+        std::thread::spawn(move || {
+            let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            while waitid(WaitId::Pid(seen.pid), ended).err() == Some(rustix::io::Errno::INTR) {}
+            let _reaping = seen.reaping.lock().unwrap();
+            seen.exit.send_replace(child.wait().ok());
+        });
+    }
+
+    /// Sends a signal, unless the process has ended.
+    pub fn signal(&self, signal: Signal) {
+        let _reaping = self.seen.reaping.lock().unwrap();
+        if self.seen.exit.borrow().is_none() {
+            let _ = kill_process(self.seen.pid, signal);
+        }
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.seen.exit.borrow().is_some()
+    }
+
+    /// The lines written to standard error so far.
+    pub fn stderr(&self) -> Vec<String> {
+        self.seen.stderr.borrow().clone()
+    }
+
+    /// Waits for a line on standard error, past or future; fails at once when the program ends without it.
+    pub async fn wait_for_line(&self, what: &str, condition: impl Fn(&str) -> bool) -> String {
+        let find = |lines: &Vec<String>| lines.iter().find(|line| condition(line)).cloned();
+        let mut lines = self.seen.stderr.subscribe();
+        let appeared = lines.wait_for(|lines| find(lines).is_some());
+        tokio::select! {
+            biased;
+            found = tokio::time::timeout(PATIENCE, appeared) => match found {
+                Ok(Ok(lines)) => find(&lines).unwrap_or_default(),
+                _ => panic!("no line with {what}\n{}", self.report()),
+            },
+            () = self.ended() => panic!("ended without a line with {what}\n{}", self.report()),
+        }
+    }
+
+    /// Waits until so many bytes came out.
+    pub async fn wait_for_bytes(&self, count: usize) {
+        let mut len = self.seen.stdout_len.subscribe();
+        tokio::select! {
+            biased;
+            found = tokio::time::timeout(PATIENCE, len.wait_for(|len| *len >= count)) => {
+                assert!(found.is_ok(), "never wrote {count} bytes\n{}", self.report());
+            }
+            () = self.ended() => panic!("ended before {count} bytes were written\n{}", self.report()),
+        }
+    }
+
+    /// Resolves once the process has ended and all it wrote was read.
+    async fn ended(&self) {
+        let mut exit = self.seen.exit.subscribe();
+        let mut streams = self.seen.streams.subscribe();
+        let _ = exit.wait_for(Option::is_some).await;
+        let _ = streams.wait_for(|open| *open == 0).await;
+    }
+
+    /// Waits for the end; a program that does not come to one is killed, and fails the test.
+    pub async fn finish(self) -> Finished {
+        if tokio::time::timeout(PATIENCE, self.ended()).await.is_err() {
+            panic!("did not end within {PATIENCE:?}\n{}", self.report());
+        }
+        let took = self.started.elapsed();
+        let status = until(&self.seen.exit, "an exit status", Option::is_some).await.expect("it has ended");
+        Finished {
+            line: self.line.clone(),
+            exit: status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(-1),
+            stdout: std::mem::take(&mut *self.seen.stdout.lock().unwrap()),
+            stderr: self.stderr(),
+            took,
+        }
+    }
+
+    fn report(&self) -> String {
+        report(&self.line, *self.seen.stdout_len.borrow(), &self.stderr())
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if !self.has_ended() {
+            if std::thread::panicking() {
+                eprintln!("{}", self.report());
+            }
+            self.signal(Signal::KILL);
+        }
+    }
+}
+
+/// A program that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    line: String,
+    /// As a shell sees it: a signal counts as 128 and its number.
+    pub exit: i32,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<String>,
+    pub took: Duration,
+}
+
+impl Finished {
+    /// Fails unless the program ended with this code, and without a panic anywhere.
+    #[track_caller]
+    pub fn code(self, expected: i32) -> Self {
+        let calm = !self.stderr.iter().any(|line| line.contains("panicked"));
+        assert!(calm, "panicked: {}", self.report());
+        assert_eq!(self.exit, expected, "{}", self.report());
+        self
+    }
+
+    /// Fails unless these bytes, and no others, came out.
+    #[track_caller]
+    pub fn delivered(self, expected: &[u8]) -> Self {
+        let wrong = self.stdout.iter().zip(expected).position(|(got, wanted)| got != wanted);
+        assert_eq!(wrong, None, "the first wrong byte; {}", self.report());
+        assert_eq!(self.stdout.len(), expected.len(), "{}", self.report());
+        self
+    }
+
+    /// Fails unless this text is somewhere on standard error.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        assert!(self.stderr_text().contains(text), "nothing about {text:?}: {}", self.report());
+        self
+    }
+
+    pub fn stderr_text(&self) -> String {
+        self.stderr.join("\n")
+    }
+
+    pub fn stdout_text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// Standard output as one JSON document.
+    #[track_caller]
+    pub fn json(&self) -> Json {
+        serde_json::from_slice(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout_text(), self.report()))
+    }
+
+    pub fn report(&self) -> String {
+        report(&self.line, self.stdout.len(), &self.stderr)
+    }
+}
+
+fn report(line: &str, stdout: usize, stderr: &[String]) -> String {
+    format!("$ {line}\n{stdout} bytes on stdout; stderr:\n{}", stderr.join("\n"))
+}

@@ -1,0 +1,154 @@
+//! A web server that says exactly what it is told to say, well or badly.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+
+use super::{Actor, until};
+
+/// What a request asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Path and query, as sent.
+    pub target: String,
+}
+
+impl Request {
+    /// The value of a query parameter, percent-decoded.
+    pub fn parameter(&self, name: &str) -> Option<Vec<u8>> {
+        let (_, query) = self.target.split_once('?')?;
+        let raw = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
+        Some(percent_encoding::percent_decode_str(raw).collect())
+    }
+}
+
+/// How a request is answered.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// 200 with this body.
+    Body(Vec<u8>),
+    /// This status and an empty body.
+    Status(u16),
+    /// 302 to this URL.
+    Redirect(String),
+    /// 200 and this body, one byte a second.
+    Trickle(Vec<u8>),
+    /// 200 and zeros, a gigabyte if the client takes it.
+    Flood,
+    /// Nothing, with the connection left open.
+    Silence,
+}
+
+/// Serves on a loopback port until dropped.
+pub struct WebServer {
+    addr: SocketAddr,
+    requests: watch::Sender<Vec<Request>>,
+    _actor: Actor,
+}
+
+impl WebServer {
+    pub async fn start(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap().into_std().unwrap();
+        let addr = listener.local_addr().unwrap();
+        let requests = watch::Sender::new(Vec::new());
+        let seen = requests.clone();
+        let actor = Actor::spawn(async move { accept(listener, Arc::new(answer), seen).await });
+        Self { addr, requests, _actor: actor }
+    }
+
+    /// Answers every request with this body.
+    pub async fn serving(body: impl Into<Vec<u8>>) -> Self {
+        let body = body.into();
+        Self::start(move |_| Reply::Body(body.clone())).await
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}/{path}", self.addr)
+    }
+
+    /// Every request so far, in order.
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.borrow().clone()
+    }
+
+    pub async fn wait_for_requests(&self, count: usize) -> Vec<Request> {
+        until(&self.requests, &format!("{count} HTTP requests"), |seen| seen.len() >= count).await
+    }
+}
+
+type Answerer = Arc<dyn Fn(&Request) -> Reply + Send + Sync>;
+
+async fn accept(listener: std::net::TcpListener, answer: Answerer, seen: watch::Sender<Vec<Request>>) {
+    let listener = TcpListener::from_std(listener).unwrap();
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let (answer, seen) = (answer.clone(), seen.clone());
+        connections.spawn(async move {
+            let _ = converse(stream, answer, seen).await;
+        });
+    }
+}
+
+/// One request a connection, which every client must be able to live with.
+async fn converse(
+    mut stream: TcpStream,
+    answer: Answerer,
+    seen: watch::Sender<Vec<Request>>,
+) -> std::io::Result<()> {
+    let Some(request) = read_request(&mut stream).await? else { return Ok(()) };
+    let reply = answer(&request);
+    seen.send_modify(|seen| seen.push(request));
+    match reply {
+        Reply::Body(body) => {
+            stream.write_all(&head(200, &format!("Content-Length: {}\r\n", body.len()))).await?;
+            stream.write_all(&body).await?;
+        }
+        Reply::Status(status) => stream.write_all(&head(status, "Content-Length: 0\r\n")).await?,
+        Reply::Redirect(url) => {
+            let headers = format!("Location: {url}\r\nContent-Length: 0\r\n");
+            stream.write_all(&head(302, &headers)).await?;
+        }
+        Reply::Trickle(body) => trickle(&mut stream, &body).await?,
+        Reply::Flood => flood(&mut stream).await?,
+        Reply::Silence => std::future::pending().await,
+    }
+    stream.shutdown().await
+}
+
+async fn trickle(stream: &mut TcpStream, body: &[u8]) -> std::io::Result<()> {
+    stream.write_all(&head(200, &format!("Content-Length: {}\r\n", body.len()))).await?;
+    for byte in body {
+        stream.write_all(&[*byte]).await?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    Ok(())
+}
+
+async fn flood(stream: &mut TcpStream) -> std::io::Result<()> {
+    stream.write_all(&head(200, "")).await?;
+    let zeros = vec![b'0'; 1024 * 1024];
+    for _ in 0..1024 {
+        stream.write_all(&zeros).await?;
+    }
+    Ok(())
+}
+
+async fn read_request(stream: &mut TcpStream) -> std::io::Result<Option<Request>> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) if head.len() < 64 * 1024 => head.push(byte),
+            _ => return Ok(None),
+        }
+    }
+    let head = String::from_utf8_lossy(&head);
+    Ok(head.split(' ').nth(1).map(|target| Request { target: target.to_owned() }))
+}
+
+fn head(status: u16, headers: &str) -> Vec<u8> {
+    format!("HTTP/1.1 {status} Said\r\n{headers}Connection: close\r\n\r\n").into_bytes()
+}
