@@ -3,6 +3,11 @@
 
 mod cli;
 mod completions;
+mod failures;
+mod hostile;
+mod resume;
 mod rooms;
+mod sources;
+mod stream;
 mod support;
 mod testbed;

@@ -42,6 +42,8 @@ pub enum Behaviour {
     MetadataBeforeHandshake,
     /// Says that the info dictionary is two gigabytes long.
     HugeMetadataSize,
+    /// Answers no request for metadata until told to behave differently.
+    WithholdMetadata,
 }
 
 /// What the peer has seen, in all its connections.

@@ -52,6 +52,11 @@ impl Sandbox {
         Self { root, config: None }
     }
 
+    /// Everything of this machine is below it.
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
     pub fn temp(&self) -> PathBuf {
         self.root.path().join("temp")
     }
@@ -399,6 +404,10 @@ impl Run {
         if self.seen.exit.borrow().is_none() {
             let _ = kill_process(self.seen.pid, signal);
         }
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.seen.pid.as_raw_nonzero().get()
     }
 
     pub fn has_ended(&self) -> bool {

@@ -30,12 +30,11 @@ struct Parts {
 }
 
 /// One file of a torrent, as the metainfo lists it.
-#[derive(Clone)]
-pub struct File {
-    pub path: Vec<Vec<u8>>,
-    pub offset: usize,
-    pub len: usize,
-    pub padding: bool,
+struct File {
+    path: Vec<Vec<u8>>,
+    offset: usize,
+    len: usize,
+    padding: bool,
 }
 
 /// Says what the torrent shall be; [`TorrentBuilder::build`] makes it.
@@ -93,10 +92,6 @@ impl Torrent {
     /// All bytes in the metainfo's order, padding included.
     pub fn content(&self) -> &[u8] {
         &self.0.content
-    }
-
-    pub fn files(&self) -> &[File] {
-        &self.0.files
     }
 
     /// The bytes of file `index`.

@@ -8,7 +8,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{Actor, until};
+use super::Actor;
 
 /// What a request asked for.
 #[derive(Debug, Clone)]
@@ -73,10 +73,6 @@ impl WebServer {
     /// Every request so far, in order.
     pub fn requests(&self) -> Vec<Request> {
         self.requests.borrow().clone()
-    }
-
-    pub async fn wait_for_requests(&self, count: usize) -> Vec<Request> {
-        until(&self.requests, &format!("{count} HTTP requests"), |seen| seen.len() >= count).await
     }
 }
 

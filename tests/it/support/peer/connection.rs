@@ -51,6 +51,7 @@ struct Connection<'a> {
     interested: bool,
     unchoked: bool,
     pending: VecDeque<Block>,
+    pending_metadata: Vec<usize>,
     sent: usize,
     unchoke_at: Option<Instant>,
     next_block_at: Instant,
@@ -77,6 +78,7 @@ pub async fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
         interested: false,
         unchoked: false,
         pending: VecDeque::new(),
+        pending_metadata: Vec::new(),
         sent: 0,
         unchoke_at: None,
         next_block_at: Instant::now(),
@@ -122,6 +124,7 @@ impl Connection<'_> {
                         return Ok(());
                     }
                     self.update_choke().await?;
+                    self.send_pending_metadata().await?;
                 }
                 () = sleep_until(unchoke_at), if self.unchoke_at.is_some() => {
                     self.unchoke_at = None;
@@ -280,10 +283,21 @@ impl Connection<'_> {
             OUR_METADATA_ID if dict.get("msg_type") == Some(&Value::Int(0)) => {
                 self.count(|counts| counts.metadata_requests += 1);
                 let piece = dict.get("piece").and_then(Value::as_int).unwrap_or(0) as usize;
-                self.send_metadata(self.their_metadata_id, piece).await
+                self.pending_metadata.push(piece);
+                self.send_pending_metadata().await
             }
             _ => Ok(()),
         }
+    }
+
+    async fn send_pending_metadata(&mut self) -> io::Result<()> {
+        if self.now() == Behaviour::WithholdMetadata {
+            return Ok(());
+        }
+        for piece in std::mem::take(&mut self.pending_metadata) {
+            self.send_metadata(self.their_metadata_id, piece).await?;
+        }
+        Ok(())
     }
 
     async fn send_metadata(&mut self, id: u8, piece: usize) -> io::Result<()> {

@@ -1,0 +1,162 @@
+//! Torrents, peers and trackers that mean harm: names stay inside the directory and print harmlessly, the wrong
+//! protocol ends in a clean error, and nothing panics.
+
+use std::path::{Path, PathBuf};
+
+use crate::support::{Behaviour, KIB, Peer, Sandbox, Torrent};
+
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// Multi-file torrents whose first file has a name of the kind.
+fn hostile_torrents() -> Vec<(&'static str, Torrent)> {
+    let component = |name: &[u8]| vec![name.to_vec(), b"film.mkv".to_vec()];
+    let paths: Vec<(&'static str, Vec<Vec<u8>>)> = vec![
+        ("bom and dots", component(&[BOM, b".."].concat())),
+        ("only bom and dots", vec![[BOM, b".."].concat()]),
+        ("NUL", component(b"a\0b")),
+        ("escape sequence", component(b"\x1b[2J\x1b]0;owned\x07")),
+        ("carriage return and newline", component(b"fine\r\nswarmcat: all is well")),
+        ("300 bytes", vec![[&b"x".repeat(300)[..], b".mkv"].concat()]),
+        ("right to left", vec!["film\u{202e}vkm.exe".as_bytes().to_vec()]),
+        ("not UTF-8", component(b"\xff\xfe.\0.\0")),
+        ("looks like ours", vec![b"have.json".to_vec()]),
+        ("a leading dash", vec![b"-rf.mkv".to_vec()]),
+    ];
+    let build = |(kind, path)| {
+        let torrent = Torrent::multi(kind).raw_file(path, 100 * KIB).file("other.txt", KIB).build();
+        (kind, torrent)
+    };
+    paths.into_iter().map(build).collect()
+}
+
+/// Every path below `dir`, links not followed.
+fn everything_below(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(dir) = open.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.is_symlink() {
+                open.push(path.clone());
+            }
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// No control characters and nothing that turns text around.
+fn is_harmless(text: &str) -> bool {
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    !text.chars().any(|c| (c.is_control() && c != '\n') || turns(c))
+}
+
+#[tokio::test]
+async fn hostile_names_stay_inside_the_directory() {
+    for (kind, torrent) in hostile_torrents() {
+        let peer = Peer::serving(&torrent).await;
+        let sandbox = Sandbox::new();
+        let run = sandbox.stream(torrent.hex()).peer(peer.addr()).args(["-i", "0"]).run().await;
+        assert!(run.exit == 0 || run.exit == 6, "{kind}: {}", run.report());
+        assert!(is_harmless(&run.stderr_text()), "{kind}: {:?}", run.stderr);
+        if run.exit == 0 {
+            run.delivered(torrent.file(0));
+        }
+        for path in everything_below(sandbox.root()) {
+            let ours = path.starts_with(sandbox.torrent_dir(&torrent));
+            let holds_data =
+                std::fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() >= 100 * KIB as u64);
+            assert!(ours || !holds_data, "{kind}: {}", path.display());
+        }
+    }
+}
+
+#[tokio::test]
+async fn hostile_names_print_harmlessly() {
+    for (kind, torrent) in hostile_torrents() {
+        let sandbox = Sandbox::new();
+        for form in [vec!["-l"], vec!["-l", "--json"]] {
+            let run = sandbox.stream("-").stdin(torrent.metainfo()).args(&form).run().await;
+            assert!(run.exit == 0 || run.exit == 6, "{kind}: {}", run.report());
+            assert!(is_harmless(&run.stdout_text()), "{kind}: {:?}", run.stdout_text());
+            assert!(is_harmless(&run.stderr_text()), "{kind}: {:?}", run.stderr_text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn names_that_climb_out_are_refused_or_kept_in() {
+    for path in
+        [vec!["..", "..", "work", "planted"], vec!["/etc/planted"], vec!["a/../../planted"], vec![".."]]
+    {
+        let path: Vec<Vec<u8>> = path.into_iter().map(|component| component.as_bytes().to_vec()).collect();
+        let torrent = Torrent::multi("climbs").raw_file(path, 100 * KIB).file("other.txt", KIB).build();
+        let peer = Peer::serving(&torrent).await;
+        let sandbox = Sandbox::new();
+        let run = sandbox.stream(torrent.hex()).peer(peer.addr()).args(["-i", "0"]).impatient().run().await;
+        assert!(run.exit == 0 || run.exit == 6, "{}", run.report());
+        let planted = everything_below(sandbox.root()).into_iter().find(|path| path.ends_with("planted"));
+        assert_eq!(planted, None);
+    }
+}
+
+#[tokio::test]
+async fn metadata_before_the_handshake_ends_in_a_clean_error() {
+    let torrent = Torrent::single("too early.bin", 64 * KIB).build();
+    let peer = Peer::start(&torrent, Behaviour::MetadataBeforeHandshake).await;
+    let run = Sandbox::new().stream(torrent.hex()).peer(peer.addr()).impatient().run().await;
+    assert!([0, 4, 5].contains(&run.exit), "{}", run.report());
+    let exit = run.exit;
+    run.code(exit);
+}
+
+#[tokio::test]
+async fn metadata_of_two_gigabytes_ends_in_a_clean_error() {
+    let torrent = Torrent::single("huge metadata.bin", 64 * KIB).build();
+    let peer = Peer::start(&torrent, Behaviour::HugeMetadataSize).await;
+    let run = Sandbox::new().stream(torrent.hex()).peer(peer.addr()).impatient().run().await;
+    assert!([4, 5, 6].contains(&run.exit), "{}", run.report());
+    let exit = run.exit;
+    run.code(exit);
+}
+
+#[tokio::test]
+async fn a_hostile_peer_does_not_spoil_an_honest_one() {
+    let hostile = [
+        Behaviour::MetadataBeforeHandshake,
+        Behaviour::HugeMetadataSize,
+        Behaviour::WrongInfoHash,
+        Behaviour::ResetAfterHandshake,
+        Behaviour::SilentAccept,
+        Behaviour::NeverUnchoke,
+        Behaviour::WithholdMetadata,
+    ];
+    for behaviour in hostile {
+        let torrent = Torrent::single(format!("{behaviour:?}.bin"), 256 * KIB).build();
+        let (bad, good) = (Peer::start(&torrent, behaviour).await, Peer::serving(&torrent).await);
+        let run = Sandbox::new().stream(torrent.hex()).peer(bad.addr()).peer(good.addr()).run().await;
+        run.code(0).delivered(torrent.content());
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_resets_every_connection_ends_in_a_clean_error() {
+    let torrent = Torrent::single("resets.bin", 64 * KIB).build();
+    let peer = Peer::start(&torrent, Behaviour::ResetAfterHandshake).await;
+    let sandbox = Sandbox::new();
+    sandbox.stream(torrent.hex()).peer(peer.addr()).impatient().run().await.code(4);
+    assert_eq!(sandbox.only_failed().kind, "connection_error");
+}
+
+#[tokio::test]
+async fn a_link_planted_in_the_temp_directory_is_not_followed() {
+    let torrent = Torrent::single("linked.bin", 100 * KIB).build();
+    let peer = Peer::serving(&torrent).await;
+    let sandbox = Sandbox::new();
+    let victim = sandbox.write("victim", b"precious");
+    std::fs::create_dir(sandbox.torrent_dir(&torrent)).unwrap();
+    std::os::unix::fs::symlink(&victim, sandbox.torrent_dir(&torrent).join("0-linked.bin")).unwrap();
+    let run = sandbox.stream(torrent.hex()).peer(peer.addr()).run().await;
+    assert!(run.exit == 0 || run.exit == 7, "{}", run.report());
+    assert_eq!(std::fs::read(victim).unwrap(), b"precious");
+}
