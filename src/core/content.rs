@@ -19,7 +19,7 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::{Error, metainfo::Metainfo, pieces::PieceSet};
+use super::{Error, media::FileEntry, metainfo::Metainfo, pieces::PieceSet};
 
 const METAINFO_FILE: &str = "metainfo.torrent";
 const HAVE_FILE: &str = "have.json";
@@ -39,7 +39,7 @@ pub struct Content {
     trouble: Notify,
     lost: AtomicBool,
     written: AtomicU64,
-    saved: Mutex<(u32, usize)>,
+    saved: Mutex<(u32, u32)>,
 }
 
 /// A piece that somebody waits for.
@@ -95,12 +95,13 @@ impl Content {
             trouble: Notify::new(),
             lost: AtomicBool::new(false),
             written: AtomicU64::new(0),
-            saved: Mutex::new((u32::MAX, 0)),
+            saved: Mutex::default(),
             metainfo,
         };
         if let Some(map) = content.read_have_map() {
             content.believe(&map);
         }
+        *lock(&content.saved) = content.counts();
         content
     }
 
@@ -184,7 +185,8 @@ impl Content {
         }
     }
 
-    fn pieces_under(&self, file: usize, range: std::ops::Range<u64>) -> std::ops::Range<u32> {
+    /// The pieces that hold the bytes `range` of a file.
+    pub fn pieces_under(&self, file: usize, range: std::ops::Range<u64>) -> std::ops::Range<u32> {
         if range.is_empty() {
             return 0..0;
         }
@@ -348,42 +350,42 @@ impl Content {
     /// Writes the have-map if it grew since the last time. Not synced: what it claims is hashed before use.
     pub fn save(&self) -> Result<(), Error> {
         let mut saved = lock(&self.saved);
-        let sealed = self.seals();
-        let state = (self.verified.count() + self.claimed.count(), sealed.len());
-        if *saved == state {
+        let counts = self.counts();
+        if *saved == counts {
             return Ok(());
         }
         let map = HaveMap {
             version: 1,
             info_hash: self.metainfo.info_hash.to_string(),
             pieces: data_encoding::HEXLOWER.encode(&self.resumable()),
-            sealed,
+            sealed: self.seals(),
         };
         let path = self.dir.join(HAVE_FILE);
         let text = serde_json::to_vec(&map).map_err(|error| Error::Internal(error.to_string()))?;
         replace(&path, &text).map_err(|error| Error::storage("writing", path, error))?;
-        *saved = state;
+        *saved = counts;
         Ok(())
+    }
+
+    fn counts(&self) -> (u32, u32) {
+        (self.verified.count(), self.claimed.count())
     }
 
     fn seals(&self) -> Vec<Seal> {
         let Some(boot_id) = boot_id() else { return Vec::new() };
-        let complete = self.metainfo.files.iter().filter(|entry| {
-            !entry.padding
-                && self.handles[entry.index].get().is_some()
-                && self.verified.first_missing(self.metainfo.pieces_of(entry)).is_none()
-        });
-        complete
-            .filter_map(|entry| {
-                let metadata = self.handles[entry.index].get()?.metadata().ok()?;
-                Some(Seal {
-                    index: entry.index,
-                    len: metadata.len(),
-                    mtime_ns: mtime_ns(&metadata),
-                    boot_id: boot_id.clone(),
-                })
+        let complete = |entry: &&FileEntry| {
+            !entry.padding && self.verified.first_missing(self.metainfo.pieces_of(entry)).is_none()
+        };
+        let seal = |entry: &FileEntry| {
+            let metadata = std::fs::symlink_metadata(self.path_of(entry.index)).ok()?;
+            Some(Seal {
+                index: entry.index,
+                len: metadata.len(),
+                mtime_ns: mtime_ns(&metadata),
+                boot_id: boot_id.clone(),
             })
-            .collect()
+        };
+        self.metainfo.files.iter().filter(complete).filter_map(seal).collect()
     }
 
     fn read_have_map(&self) -> Option<HaveMap> {

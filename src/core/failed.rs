@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, net::IpAddr, path::Path, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use time::{Date, Month, OffsetDateTime, Time};
 
 use super::{
     Error,
@@ -34,6 +34,12 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    const ALL: [Self; 4] = [Self::NoPeers, Self::Timeout, Self::ConnectionError, Self::BadTorrent];
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// As written in the table.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -119,9 +125,7 @@ impl CooldownSettings {
 
     /// No cooldown lasts longer.
     pub fn longest(&self) -> Duration {
-        use FailureKind::{BadTorrent, ConnectionError, NoPeers, Timeout};
-        let firsts = [NoPeers, Timeout, ConnectionError, BadTorrent].map(|kind| self.first(kind));
-        firsts.into_iter().fold(self.max, Duration::max)
+        FailureKind::ALL.into_iter().map(|kind| self.first(kind)).fold(self.max, Duration::max)
     }
 
     fn first(&self, kind: FailureKind) -> Duration {
@@ -172,6 +176,84 @@ impl Document for Table {
     fn version(&self) -> u32 {
         self.version
     }
+
+    fn quick(text: &str) -> Option<Self> {
+        let mut lines = Lines(text);
+        let version = lines.number("version")?;
+        let mut failed = Vec::new();
+        while !lines.0.is_empty() {
+            lines.literal("")?;
+            lines.literal("[[failed]]")?;
+            failed.push(lines.entry()?);
+        }
+        Some(Form { version, failed }.into())
+    }
+}
+
+/// The lines of a table as this program writes it: these keys in this order, one a line. Ten thousand entries
+/// are read in a few milliseconds this way, and in a few tens as TOML. Whatever is written otherwise (an
+/// escape, a comment, a space more) gives `None`, and is left to TOML.
+struct Lines<'a>(&'a str);
+
+impl<'a> Lines<'a> {
+    fn next(&mut self) -> Option<&'a str> {
+        let (line, rest) = self.0.split_once('\n')?;
+        self.0 = rest;
+        Some(line)
+    }
+
+    fn literal(&mut self, line: &str) -> Option<()> {
+        (self.next()? == line).then_some(())
+    }
+
+    fn value(&mut self, key: &str) -> Option<&'a str> {
+        self.next()?.strip_prefix(key)?.strip_prefix(" = ")
+    }
+
+    fn entry(&mut self) -> Option<Entry> {
+        Some(Entry {
+            info_hash: self.string("info_hash")?.parse().ok()?,
+            kind: FailureKind::named(self.string("kind")?)?,
+            reason: self.string("reason")?.to_owned(),
+            failed_at: self.date("failed_at")?,
+            retry_at: self.date("retry_at")?,
+            attempts: self.number("attempts")?,
+            client: match self.0.starts_with("client") {
+                true => Some(self.string("client")?.parse().ok()?),
+                false => None,
+            },
+        })
+    }
+
+    fn string(&mut self, key: &str) -> Option<&'a str> {
+        let value = self.value(key)?;
+        let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+        let inner = value.strip_prefix(quote)?.strip_suffix(quote)?;
+        (!inner.contains(|c: char| c == quote || c == '\\' || c.is_control())).then_some(inner)
+    }
+
+    fn number(&mut self, key: &str) -> Option<u32> {
+        let value = self.value(key)?;
+        let plain = value.bytes().all(|b| b.is_ascii_digit()) && !value.starts_with('0');
+        if plain { value.parse().ok() } else { None }
+    }
+
+    /// `2026-11-22T12:00:00Z`.
+    fn date(&mut self, key: &str) -> Option<OffsetDateTime> {
+        let value = self.value(key)?.as_bytes();
+        let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', rest @ ..] = value else { return None };
+        let [h1, h2, b':', n1, n2, b':', s1, s2, b'Z'] = rest else { return None };
+        let month = Month::try_from(decimal([m1, m2])?).ok()?;
+        let year = i32::from(decimal([y1, y2])?) * 100 + i32::from(decimal([y3, y4])?);
+        let date = Date::from_calendar_date(year, month, decimal([d1, d2])?).ok()?;
+        let time = Time::from_hms(decimal([h1, h2])?, decimal([n1, n2])?, decimal([s1, s2])?).ok()?;
+        Some(OffsetDateTime::new_utc(date, time))
+    }
+}
+
+fn decimal(digits: [&u8; 2]) -> Option<u8> {
+    let [tens, ones] = digits.map(|digit| digit.is_ascii_digit().then(|| digit - b'0'));
+    Some(tens? * 10 + ones?)
 }
 
 impl Table {

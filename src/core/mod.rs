@@ -5,6 +5,7 @@
 pub mod content;
 pub mod error;
 pub mod failed;
+pub mod fetch;
 pub mod janitor;
 pub mod media;
 pub mod metainfo;
@@ -15,5 +16,8 @@ pub mod settings;
 pub mod source;
 pub mod status;
 pub mod store;
+pub mod streamer;
+pub mod swarm;
 
 pub use error::Error;
+pub use streamer::Streamer;

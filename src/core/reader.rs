@@ -4,11 +4,12 @@
 //! of them alone. It reads from files of its own, without a lock or a permit of whoever downloads.
 
 use std::{
+    any::Any,
     fs::File,
     io::{self, Read, Seek, SeekFrom},
     ops::Range,
     os::unix::fs::FileExt,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -38,8 +39,10 @@ pub struct Torrent {
     pub stall_timeout: Duration,
     /// Told of a reader's stall, to be remembered.
     pub on_stall: Box<dyn Fn(&Error) + Send + Sync>,
-    /// Whatever must live as long as the torrent is read: lease, locks, the swarm's keeper.
-    pub keeps: Vec<Box<dyn std::any::Any + Send + Sync>>,
+    /// Keeps the have-map and the idle clock on disk up to date.
+    pub upkeep: Box<dyn Any + Send + Sync>,
+    /// Fetches pieces for as long as it lives; never set when everything was on disk.
+    pub keeper: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 /// One opened file of one torrent; readers are made from it. Cheap to clone.
@@ -65,11 +68,39 @@ impl Opened {
         &self.torrent.content
     }
 
+    /// Where its torrent's readers are.
+    pub fn playheads(&self) -> &Arc<Playheads> {
+        &self.torrent.playheads
+    }
+
+    /// Lets `keeper` live as long as the torrent is read.
+    pub fn keep(&self, keeper: impl Any + Send + Sync) {
+        // A second keeper cannot come: one attempt opens one torrent.
+        let _ = self.torrent.keeper.set(Box::new(keeper));
+    }
+
     /// A reader over `range` of the file (clamped to its length).
     pub fn reader(&self, range: Range<u64>) -> PieceReader {
         let end = range.end.min(self.media.len);
         PieceReader { opened: self.clone(), position: range.start.min(end), end, file: None, mark: None }
     }
+}
+
+/// How long a reader waits for a piece.
+#[derive(Clone, Copy)]
+enum Patience {
+    /// As long as blocks of it come.
+    Stall,
+    /// Until then, whatever comes.
+    Until(Instant),
+}
+
+/// What a wait came to.
+enum Waited {
+    /// It is worth looking again.
+    Something,
+    /// Patience ran out over this piece.
+    Out(u32),
 }
 
 /// Reads one range of a file, in order, as its pieces are verified.
@@ -100,13 +131,33 @@ impl PieceReader {
     /// Waits until at least one byte at the position is verified; how many are, contiguously. 0 at the end.
     pub async fn ready(&mut self) -> Result<u64, Error> {
         loop {
-            let run = self.run();
-            self.publish(self.position + run);
-            if run > 0 || self.remaining() == 0 {
+            if let Some(run) = self.look() {
                 return Ok(run);
             }
-            self.wait().await?;
+            match self.wait(Patience::Stall).await? {
+                Waited::Something => {}
+                Waited::Out(piece) => return Err(self.stall(piece)),
+            }
         }
+    }
+
+    /// As [`ready`](Self::ready), but with all patience until `deadline`, and `None` when it passes: for the first byte.
+    pub async fn ready_by(&mut self, deadline: Instant) -> Result<Option<u64>, Error> {
+        loop {
+            if let Some(run) = self.look() {
+                return Ok(Some(run));
+            }
+            if let Waited::Out(_) = self.wait(Patience::Until(deadline)).await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// What can be delivered now, if that is anything or there is nothing left to deliver.
+    fn look(&mut self) -> Option<u64> {
+        let run = self.run();
+        self.publish(self.position + run);
+        (run > 0 || self.remaining() == 0).then_some(run)
     }
 
     /// The next bytes, at most `max` of them, `None` at the end. Waits as [`ready`](Self::ready) does.
@@ -157,33 +208,36 @@ impl PieceReader {
         }
     }
 
-    async fn wait(&self) -> Result<(), Error> {
+    async fn wait(&self, patience: Patience) -> Result<Waited, Error> {
         let content = &self.opened.torrent.content;
         let piece = self.piece_at(self.position);
         if content.is_claimed(piece) {
             let content = content.clone();
             let hashed = tokio::task::spawn_blocking(move || content.verify(piece)).await;
-            return hashed.map(drop).map_err(|error| Error::Internal(error.to_string()));
+            return hashed.map(|_| Waited::Something).map_err(|error| Error::Internal(error.to_string()));
         }
         let awaited = content.await_piece(piece);
         let mut arrived = std::pin::pin!(awaited.arrived());
         arrived.as_mut().enable();
         // Between the look that found nothing and the enabling, the piece may have come.
         if content.verified().contains(piece) {
-            return Ok(());
+            return Ok(Waited::Something);
         }
         let mut ended = self.opened.torrent.ended.clone();
         tokio::select! {
-            () = arrived => Ok(()),
+            () = arrived => Ok(Waited::Something),
             error = ended_with(&mut ended) => Err(error),
-            () = self.stalled(&awaited) => Err(self.stall(piece)),
+            () = self.run_out(patience, &awaited) => Ok(Waited::Out(piece)),
         }
     }
 
-    async fn stalled(&self, awaited: &Awaited) {
+    async fn run_out(&self, patience: Patience, awaited: &Awaited) {
         let began = Instant::now();
         loop {
-            let deadline = awaited.last_block().max(began) + self.opened.torrent.stall_timeout;
+            let deadline = match patience {
+                Patience::Stall => awaited.last_block().max(began) + self.opened.torrent.stall_timeout,
+                Patience::Until(deadline) => deadline,
+            };
             if Instant::now() >= deadline {
                 return;
             }
@@ -259,7 +313,8 @@ mod tests {
             on_stall: Box::new(move |_| {
                 counted.fetch_add(1, Ordering::SeqCst);
             }),
-            keeps: Vec::new(),
+            upkeep: Box::new(()),
+            keeper: OnceLock::new(),
         };
         Bench { opened: Opened::new(Arc::new(torrent), media), end, stalls, _dir: dir }
     }

@@ -1,4 +1,6 @@
-//! What people see: escaped text, tables, progress. Knows the core's values, decides nothing.
+//! What people and scripts see: progress, tables, harmless text. Knows the core's values, decides nothing.
 
+pub mod progress;
+pub mod screen;
 pub mod table;
 pub mod text;

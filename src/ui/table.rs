@@ -6,7 +6,6 @@
 use std::{
     io::{self, Write},
     net::IpAddr,
-    time::Duration,
 };
 
 use serde::Serialize;
@@ -104,11 +103,12 @@ fn aligned<const N: usize>(rows: &[[String; N]], hidden: &[usize]) -> String {
     let widths: Vec<usize> = shown.iter().map(|&column| width(column)).collect();
     let mut text = String::new();
     for row in rows {
-        let mut line = String::new();
-        for (&column, width) in shown.iter().zip(&widths) {
-            line.push_str(&format!("{:width$}  ", row[column]));
+        for (&column, &width) in shown.iter().zip(&widths) {
+            let cell = &row[column];
+            text.push_str(cell);
+            text.extend(std::iter::repeat_n(' ', width - cell.chars().count() + 2));
         }
-        text.push_str(line.trim_end());
+        text.truncate(text.trim_end().len());
         text.push('\n');
     }
     text
@@ -203,6 +203,8 @@ impl<'a> From<&'a Kept> for KeptJson<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::core::failed::{Entry, FailureKind};
 

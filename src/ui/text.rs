@@ -12,10 +12,7 @@ pub struct Printable<'a>(pub &'a str);
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|c| match is_harmless(c) {
-            true => f.write_char(c),
-            false => write!(f, "\\u{{{:x}}}", u32::from(c)),
-        })
+        spell_out(self.0, f, is_harmful, |c, f| write!(f, "\\u{{{:x}}}", u32::from(c)))
     }
 }
 
@@ -23,21 +20,35 @@ impl fmt::Display for Printable<'_> {
 /// safe, and a parser reads the same values.
 pub fn harmless_json(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
-    for c in json.chars() {
-        // A line break outside a string is layout; inside one it cannot be.
-        if c == '\n' || is_harmless(c) {
-            text.push(c);
-            continue;
-        }
-        for unit in c.encode_utf16(&mut [0; 2]) {
-            text.push_str(&format!("\\u{unit:04x}"));
-        }
-    }
+    // A line break outside a string is layout; inside one it cannot be.
+    let harmful = |c| c != '\n' && is_harmful(c);
+    let spelled = spell_out(json, &mut text, harmful, |c, text| {
+        c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(text, "\\u{unit:04x}"))
+    });
+    debug_assert!(spelled.is_ok(), "a String takes all that is written to it");
     text
 }
 
-fn is_harmless(c: char) -> bool {
-    !c.is_control() && !UNSEEN.iter().any(|(first, last)| (*first..=*last).contains(&c))
+/// Copies text, with each harmful character replaced by what `spell` writes.
+fn spell_out<W: Write>(
+    mut text: &str,
+    to: &mut W,
+    harmful: impl Fn(char) -> bool,
+    spell: impl Fn(char, &mut W) -> fmt::Result,
+) -> fmt::Result {
+    while let Some((at, c)) = text.char_indices().find(|(_, c)| harmful(*c)) {
+        to.write_str(&text[..at])?;
+        spell(c, to)?;
+        text = &text[at + c.len_utf8()..];
+    }
+    to.write_str(text)
+}
+
+fn is_harmful(c: char) -> bool {
+    match c.is_ascii() {
+        true => c.is_ascii_control(),
+        false => c.is_control() || UNSEEN.iter().any(|(first, last)| (*first..=*last).contains(&c)),
+    }
 }
 
 /// The format characters of Unicode (general category Cf: bidi controls, zero-width characters, tags), and

@@ -1,9 +1,12 @@
 //! What can be seen of swarmcat from outside: the program as a process, in swarms on loopback.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test stops where its world is not what it built")]
 
+mod cli;
+mod completions;
 mod failures;
 mod hostile;
 mod resume;
+mod rooms;
 mod sources;
 mod stream;
 mod support;

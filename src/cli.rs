@@ -1,0 +1,105 @@
+//! The command line: what can be typed, and how it becomes plain values.
+//!
+//! The only room that knows clap. It parses, and hands over a [`Command`] and a [`Layer`] of settings; it opens
+//! nothing, waits for nothing and decides nothing that the configuration file could still change.
+
+mod args;
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, parser::ValueSource};
+
+use crate::{app::stream::StreamRequest, config::Layer, core::source::InfoHash};
+
+/// A command line that was understood.
+#[derive(Debug)]
+pub struct Invocation {
+    /// What to do.
+    pub command: Command,
+    /// The settings that flags and environment variables give.
+    pub layer: Layer,
+    /// The configuration file, when one is named.
+    pub config: Option<PathBuf>,
+}
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command {
+    /// `stream`.
+    Stream(Box<StreamRequest>),
+    /// `failed list`.
+    FailedList {
+        /// Expired entries too.
+        all: bool,
+        /// For scripts.
+        json: bool,
+    },
+    /// `failed clear`.
+    FailedClear {
+        /// Which; none is every one.
+        hashes: Vec<InfoHash>,
+    },
+    /// `cleanup`.
+    Cleanup {
+        /// How long a torrent must have been idle.
+        older_than: Duration,
+        /// Only say what would go.
+        dry_run: bool,
+        /// For scripts.
+        json: bool,
+    },
+}
+
+/// A command line that ends here: a mistake, or a wish for help or the version.
+#[derive(Debug)]
+pub struct Told(clap::Error);
+
+impl Told {
+    /// Prints it where it belongs and answers the exit code: 0 for what was asked for, 2 for mistakes.
+    pub fn print(&self) -> u8 {
+        // Nobody is left to be told that stdout or stderr is closed.
+        let _ = self.0.print();
+        u8::try_from(self.0.exit_code()).unwrap_or(2)
+    }
+}
+
+/// Reads a command line (with the program's name in front) and the `SWARMCAT_…` environment.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Told> {
+    let matches = command().try_get_matches_from(args).map_err(Told)?;
+    let typed = args::Cli::from_arg_matches(&matches).map_err(Told)?;
+    let mut invocation = typed.into_plain();
+    // Zero `-v` is what clap says for "not given", and must not hide what the file says.
+    if !was_given(&matches, "verbose") {
+        invocation.layer.verbose = None;
+    }
+    Ok(invocation)
+}
+
+fn was_given(matches: &ArgMatches, id: &str) -> bool {
+    matches.value_source(id).is_some_and(|source| source != ValueSource::DefaultValue)
+}
+
+/// The whole command line, for parsing, help and completions.
+pub fn command() -> clap::Command {
+    let mut command = args::Cli::command().mut_args(|arg| arg.hide_env(true));
+    let swarm: Vec<_> = command.get_arguments().filter(|arg| concerns_streams(arg)).cloned().collect();
+    // The swarm options are accepted everywhere, but only `stream` has a use for them, so only it lists them.
+    for arg in &swarm {
+        command = command.mut_arg(arg.get_id(), |arg| arg.hide(true));
+    }
+    command
+        .mut_subcommand("stream", |stream| stream.args(swarm.iter().cloned()))
+        .mut_subcommand("failed", |failed| hide_env(failed.mut_subcommands(hide_env)))
+        .mut_subcommand("cleanup", hide_env)
+}
+
+fn concerns_streams(arg: &clap::Arg) -> bool {
+    arg.get_help_heading().is_some_and(|heading| heading == args::SWARM || heading == args::WAITS)
+}
+
+fn hide_env(command: clap::Command) -> clap::Command {
+    command.mut_args(|arg| arg.hide_env(true))
+}
+
+#[cfg(test)]
+mod tests;

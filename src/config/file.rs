@@ -1,0 +1,178 @@
+//! The configuration file and the trackers file, read with errors that say where.
+
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+use url::Url;
+
+use super::{Directories, Layer, values};
+use crate::core::Error;
+
+/// The file at `explicit`, which must be there, or the usual one, which need not.
+pub(super) fn read(explicit: Option<&Path>, directories: &Directories) -> Result<Layer, Error> {
+    let Some(path) = explicit.map(PathBuf::from).or_else(|| directories.config_file()) else {
+        return Ok(Layer::default());
+    };
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if explicit.is_none() && is_absent(&error) => return Ok(Layer::default()),
+        Err(error) => return Err(unreadable("configuration file", &path, &error)),
+    };
+    let layer = parse(&text).map_err(|fault| Error::Usage(format!("{}, {fault}", path.display())))?;
+    Ok(layer.anchored_at(path.parent().unwrap_or(Path::new("")), directories))
+}
+
+/// The trackers of a list with one URL a line; `#` starts a comment.
+pub(super) fn read_trackers(path: &Path) -> Result<Vec<Url>, Error> {
+    let text = fs::read_to_string(path).map_err(|error| unreadable("trackers file", path, &error))?;
+    let mut trackers = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        // A fragment has no meaning in an announce URL, so `#` can start a comment anywhere.
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.is_empty() {
+            continue;
+        }
+        let tracker = values::tracker(line).map_err(|expected| {
+            Error::Usage(format!("{}, line {}: {line:?}: {expected}", path.display(), number + 1))
+        })?;
+        trackers.push(tracker);
+    }
+    Ok(trackers)
+}
+
+fn parse(text: &str) -> Result<Layer, String> {
+    let document = toml::Deserializer::parse(text).map_err(|error| fault(text, "", &error))?;
+    serde_path_to_error::deserialize(document)
+        .map_err(|error| fault(text, &error.path().to_string(), error.inner()))
+}
+
+/// "line 3: waits.timeout: expected …".
+fn fault(text: &str, key: &str, error: &toml::de::Error) -> String {
+    let at = error.span().map_or(text.len(), |span| span.start);
+    let line = text.as_bytes().iter().take(at).filter(|&&byte| byte == b'\n').count();
+    let message = error.message().replacen("unknown field", "unknown key", 1);
+    let subject = match key {
+        "" | "." => text.lines().nth(line).unwrap_or_default().trim(),
+        key => key,
+    };
+    format!("line {}: {subject}: {message}{}", line + 1, spelling(key, &message))
+}
+
+/// Flags are spelt with dashes, keys with underscores: the one mistake worth a word of its own.
+fn spelling(key: &str, message: &str) -> &'static str {
+    let dashed = key.contains('-') && message.starts_with("unknown key");
+    if dashed { " (keys are spelt with _, not -)" } else { "" }
+}
+
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+fn unreadable(what: &str, path: &Path, error: &std::io::Error) -> Error {
+    Error::Usage(format!("cannot read the {what} {}: {error}", path.display()))
+}
+
+/// Values as [`values`] reads them, for serde.
+pub(super) mod de {
+    use std::{fmt, net::SocketAddr, num::NonZeroU32, time::Duration};
+
+    use serde::{
+        Deserializer,
+        de::{DeserializeSeed, Error, SeqAccess, Visitor},
+    };
+    use url::Url;
+
+    use crate::config::{LogFormat, ProgressMode, values};
+
+    /// Text, or a number that is read as its digits, so that `min_free = 0` needs no quotes.
+    struct Text;
+
+    impl Visitor<'_> for Text {
+        type Value = String;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("text or a number")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
+            Ok(text.to_owned())
+        }
+
+        fn visit_i64<E: Error>(self, number: i64) -> Result<String, E> {
+            Ok(number.to_string())
+        }
+    }
+
+    /// One value, by the function that reads it.
+    struct One<T>(fn(&str) -> Result<T, String>);
+
+    impl<'de, T> DeserializeSeed<'de> for One<T> {
+        type Value = T;
+
+        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+            let text = deserializer.deserialize_any(Text)?;
+            (self.0)(&text).map_err(|expected| D::Error::custom(format!("{text:?}: {expected}")))
+        }
+    }
+
+    /// A list of them; each has its own place in the file, and so in an error.
+    struct Many<T>(fn(&str) -> Result<T, String>);
+
+    impl<'de, T> Visitor<'de> for Many<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+            let mut values = Vec::new();
+            while let Some(value) = list.next_element_seed(One(self.0))? {
+                values.push(value);
+            }
+            Ok(values)
+        }
+    }
+
+    fn one<'de, D: Deserializer<'de>, T>(
+        deserializer: D,
+        read: fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, D::Error> {
+        One(read).deserialize(deserializer).map(Some)
+    }
+
+    fn many<'de, D: Deserializer<'de>, T>(
+        deserializer: D,
+        read: fn(&str) -> Result<T, String>,
+    ) -> Result<Option<Vec<T>>, D::Error> {
+        deserializer.deserialize_any(Many(read)).map(Some)
+    }
+
+    macro_rules! readers {
+        ($($name:ident: $many_or_one:ident($read:expr) -> $value:ty;)*) => {$(
+            pub fn $name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<$value>, D::Error> {
+                $many_or_one(deserializer, $read)
+            }
+        )*};
+    }
+
+    readers! {
+        size: one(values::size) -> u64;
+        rate: one(values::rate) -> NonZeroU32;
+        duration: one(values::duration) -> Duration;
+        duration_or_zero: one(values::duration_or_zero) -> Duration;
+        count: one(values::count) -> NonZeroU32;
+        port: one(values::port) -> u16;
+        peer_limit: one(values::peer_limit) -> usize;
+        proxy: one(values::proxy) -> Url;
+        device: one(values::device) -> String;
+        log_format: one(LogFormat::read) -> LogFormat;
+        progress: one(ProgressMode::read) -> ProgressMode;
+        peers: many(values::peer) -> Vec<SocketAddr>;
+        trackers: many(values::tracker) -> Vec<Url>;
+        hosts: many(values::host_port) -> Vec<String>;
+    }
+}

@@ -1,0 +1,188 @@
+//! One source of settings: everything it may say, each of it optional.
+
+use std::{
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use url::Url;
+
+use super::{Directories, LogFormat, ProgressMode, file::de};
+
+/// What one source says; what it leaves out, the next one decides.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Layer {
+    /// Where torrents are kept while they are streamed.
+    pub temp_dir: Option<PathBuf>,
+    /// Where the failed-torrent table is kept.
+    pub state_dir: Option<PathBuf>,
+    /// Free bytes that the disk keeps.
+    #[serde(deserialize_with = "de::size")]
+    pub min_free: Option<u64>,
+    /// Nothing but errors.
+    pub quiet: Option<bool>,
+    /// How much is logged.
+    pub verbose: Option<u8>,
+    /// The form of log lines.
+    #[serde(deserialize_with = "de::log_format")]
+    pub log_format: Option<LogFormat>,
+    /// The form of progress.
+    #[serde(deserialize_with = "de::progress")]
+    pub progress: Option<ProgressMode>,
+    /// How peers are found and talked to.
+    pub swarm: SwarmLayer,
+    /// How long to wait for what.
+    pub waits: WaitsLayer,
+    /// How long a failed torrent is left alone.
+    pub cooldown: CooldownLayer,
+}
+
+/// How peers are found and talked to; see [`SwarmSettings`](crate::core::settings::SwarmSettings).
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of SwarmSettings")]
+pub struct SwarmLayer {
+    #[serde(deserialize_with = "de::peers")]
+    pub peers: Option<Vec<SocketAddr>>,
+    #[serde(deserialize_with = "de::trackers")]
+    pub trackers: Option<Vec<Url>>,
+    pub trackers_file: Option<PathBuf>,
+    pub use_trackers: Option<bool>,
+    pub dht: Option<bool>,
+    #[serde(deserialize_with = "de::hosts")]
+    pub dht_bootstrap: Option<Vec<String>>,
+    pub lsd: Option<bool>,
+    pub upload: Option<bool>,
+    #[serde(deserialize_with = "de::port")]
+    pub listen_port: Option<u16>,
+    #[serde(deserialize_with = "de::peer_limit")]
+    pub peer_limit: Option<usize>,
+    #[serde(deserialize_with = "de::rate")]
+    pub download_limit: Option<NonZeroU32>,
+    #[serde(deserialize_with = "de::rate")]
+    pub upload_limit: Option<NonZeroU32>,
+    #[serde(deserialize_with = "de::proxy")]
+    pub proxy: Option<Url>,
+    #[serde(deserialize_with = "de::device")]
+    pub bind_device: Option<String>,
+    pub ipv4_only: Option<bool>,
+}
+
+/// How long to wait for what; see [`Waits`](crate::core::settings::Waits).
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of Waits")]
+pub struct WaitsLayer {
+    #[serde(deserialize_with = "de::duration")]
+    pub peer_timeout: Option<Duration>,
+    #[serde(deserialize_with = "de::duration")]
+    pub timeout: Option<Duration>,
+    #[serde(deserialize_with = "de::duration")]
+    pub stall_timeout: Option<Duration>,
+    #[serde(deserialize_with = "de::count")]
+    pub max_retries: Option<NonZeroU32>,
+}
+
+/// How long a failed torrent is left alone; see [`CooldownSettings`](crate::core::settings::CooldownSettings).
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CooldownLayer {
+    /// For every kind that is not named itself.
+    #[serde(deserialize_with = "de::duration_or_zero")]
+    pub default: Option<Duration>,
+    /// After `no_peers`.
+    #[serde(deserialize_with = "de::duration_or_zero")]
+    pub no_peers: Option<Duration>,
+    /// After `timeout`.
+    #[serde(deserialize_with = "de::duration_or_zero")]
+    pub timeout: Option<Duration>,
+    /// After `connection_error`.
+    #[serde(deserialize_with = "de::duration_or_zero")]
+    pub connection_error: Option<Duration>,
+    /// After `bad_torrent`.
+    #[serde(deserialize_with = "de::duration_or_zero")]
+    pub bad_torrent: Option<Duration>,
+    /// What each consecutive failure multiplies it with.
+    #[serde(deserialize_with = "de::count")]
+    pub backoff: Option<NonZeroU32>,
+    /// Where the multiplying ends.
+    #[serde(deserialize_with = "de::duration_or_zero")]
+    pub max: Option<Duration>,
+}
+
+impl Layer {
+    /// What this layer says, and where it says nothing, what `below` says.
+    pub(super) fn over(self, below: Layer) -> Layer {
+        Layer {
+            temp_dir: self.temp_dir.or(below.temp_dir),
+            state_dir: self.state_dir.or(below.state_dir),
+            min_free: self.min_free.or(below.min_free),
+            quiet: self.quiet.or(below.quiet),
+            verbose: self.verbose.or(below.verbose),
+            log_format: self.log_format.or(below.log_format),
+            progress: self.progress.or(below.progress),
+            swarm: self.swarm.over(below.swarm),
+            waits: self.waits.over(below.waits),
+            cooldown: self.cooldown.over(below.cooldown),
+        }
+    }
+
+    /// Paths in a file are relative to its directory, not to wherever the process was started.
+    pub(super) fn anchored_at(mut self, base: &Path, directories: &Directories) -> Layer {
+        for path in [&mut self.temp_dir, &mut self.state_dir, &mut self.swarm.trackers_file] {
+            *path = path.take().map(|path| base.join(directories.expand(path)));
+        }
+        self
+    }
+}
+
+impl SwarmLayer {
+    fn over(self, below: SwarmLayer) -> SwarmLayer {
+        SwarmLayer {
+            peers: self.peers.or(below.peers),
+            trackers: self.trackers.or(below.trackers),
+            trackers_file: self.trackers_file.or(below.trackers_file),
+            use_trackers: self.use_trackers.or(below.use_trackers),
+            dht: self.dht.or(below.dht),
+            dht_bootstrap: self.dht_bootstrap.or(below.dht_bootstrap),
+            lsd: self.lsd.or(below.lsd),
+            upload: self.upload.or(below.upload),
+            listen_port: self.listen_port.or(below.listen_port),
+            peer_limit: self.peer_limit.or(below.peer_limit),
+            download_limit: self.download_limit.or(below.download_limit),
+            upload_limit: self.upload_limit.or(below.upload_limit),
+            proxy: self.proxy.or(below.proxy),
+            bind_device: self.bind_device.or(below.bind_device),
+            ipv4_only: self.ipv4_only.or(below.ipv4_only),
+        }
+    }
+}
+
+impl WaitsLayer {
+    fn over(self, below: WaitsLayer) -> WaitsLayer {
+        WaitsLayer {
+            peer_timeout: self.peer_timeout.or(below.peer_timeout),
+            timeout: self.timeout.or(below.timeout),
+            stall_timeout: self.stall_timeout.or(below.stall_timeout),
+            max_retries: self.max_retries.or(below.max_retries),
+        }
+    }
+}
+
+impl CooldownLayer {
+    fn over(self, below: CooldownLayer) -> CooldownLayer {
+        CooldownLayer {
+            default: self.default.or(below.default),
+            no_peers: self.no_peers.or(below.no_peers),
+            timeout: self.timeout.or(below.timeout),
+            connection_error: self.connection_error.or(below.connection_error),
+            bad_torrent: self.bad_torrent.or(below.bad_torrent),
+            backoff: self.backoff.or(below.backoff),
+            max: self.max.or(below.max),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The metainfo behind a source: read from a file or stdin, or fetched from a URL within bounds.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use url::Url;
+
+use super::{
+    Error,
+    metainfo::Metainfo,
+    settings::SwarmSettings,
+    swarm::{
+        metainfo::{MAX_METAINFO, parse},
+        trackers::http_client,
+    },
+};
+
+/// For the whole answer.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Reads a `.torrent` file.
+pub fn from_file(path: &Path) -> Result<Metainfo, Error> {
+    let file = File::open(path)
+        .map_err(|error| Error::BadSource(format!("cannot open {}: {error}", path.display())))?;
+    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        return Err(Error::BadSource(format!("{} is a directory, not a .torrent file", path.display())));
+    }
+    from_reader(file, &path.display().to_string())
+}
+
+/// Reads a `.torrent` file from stdin.
+pub fn from_stdin() -> Result<Metainfo, Error> {
+    from_reader(io::stdin().lock(), "standard input")
+}
+
+fn from_reader(reader: impl Read, name: &str) -> Result<Metainfo, Error> {
+    let mut bytes = Vec::new();
+    // One byte more than is allowed, so that parsing can tell that it is too much.
+    reader
+        .take(MAX_METAINFO as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Error::BadSource(format!("cannot read {name}: {error}")))?;
+    parse(bytes.into())
+}
+
+/// Fetches a `.torrent` file: 10 MiB, 30 s, three redirects at most.
+pub async fn from_url(url: &Url, settings: &SwarmSettings) -> Result<Metainfo, Error> {
+    let failed =
+        |reason: String| Error::BadSource(format!("cannot fetch {}: {reason}", without_secrets(url)));
+    let client = http_client(settings, FETCH_TIMEOUT).map_err(|error| Error::Internal(error.to_string()))?;
+    let mut response = client.get(url.clone()).send().await.map_err(|error| failed(deepest(&error)))?;
+    if !response.status().is_success() {
+        return Err(failed(format!("the server answered {}", response.status())));
+    }
+    let mut body = Vec::new();
+    while let Some(part) = response.chunk().await.map_err(|error| failed(deepest(&error)))? {
+        body.extend_from_slice(&part);
+        if body.len() > MAX_METAINFO {
+            return Err(failed(format!(
+                "it is larger than {} MiB, so not a .torrent file",
+                MAX_METAINFO >> 20
+            )));
+        }
+    }
+    parse(Bytes::from(body))
+}
+
+/// Passwords and passkeys of a URL are nobody's business but the server's.
+fn without_secrets(url: &Url) -> String {
+    format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or("?"), url.path())
+}
+
+/// The cause that says something: reqwest's own texts repeat the URL.
+fn deepest(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    if error.is_timeout() { "no answer in time".into() } else { cause.to_string() }
+}

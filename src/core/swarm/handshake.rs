@@ -1,0 +1,287 @@
+//! What is said to a peer before any torrent is known: the handshake, and the info dictionary (BEP 9) if it is wanted.
+//!
+//! Every length that a peer names is bounded before memory is set aside for it, and every wait has an end.
+
+use std::{io, time::Duration};
+
+use librqbit_core::Id20;
+use librqbit_peer_protocol::Handshake;
+use sha1::{Digest, Sha1};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::timeout,
+};
+
+use super::metainfo::MAX_METAINFO;
+use crate::core::source::InfoHash;
+
+/// Between two messages of a peer that is meant to answer.
+const READ_TIMEOUT: Duration = Duration::from_secs(7);
+/// The largest message that is read: bit fields and metadata pieces are far below, and blocks are never asked for.
+const MAX_MESSAGE: u32 = 1 << 20;
+/// Bytes of one metadata piece (BEP 9).
+const METADATA_PIECE: usize = 16 * 1024;
+/// Our own number for `ut_metadata` messages.
+const OUR_UT_METADATA: u8 = 3;
+/// `id` of an extended message (BEP 10).
+const EXTENDED: u8 = 20;
+/// Metadata pieces asked for at once: 256 KiB, one ordinary round trip's worth on a fast peer.
+const PIPELINE: usize = 16;
+
+/// Why a peer that answered was of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum Unhelpful {
+    /// The connection broke, or nothing came in time.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// It spoke another protocol or of another torrent.
+    #[error("{0}")]
+    Protocol(&'static str),
+}
+
+/// Greets a peer: it speaks BitTorrent and has this torrent. Whether it knows the extension protocol.
+pub async fn greet<S>(stream: &mut S, info_hash: InfoHash, peer_id: Id20) -> Result<bool, Unhelpful>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut buf = [0; 68];
+    let len = Handshake::new(Id20::new(*info_hash.bytes()), peer_id).serialize_unchecked_len(&mut buf);
+    within(stream.write_all(&buf[..len])).await?;
+    within(stream.read_exact(&mut buf)).await?;
+    let (theirs, _) =
+        Handshake::deserialize(&buf).map_err(|_| Unhelpful::Protocol("it does not speak BitTorrent"))?;
+    if theirs.info_hash.0 != *info_hash.bytes() {
+        return Err(Unhelpful::Protocol("it answered for another torrent"));
+    }
+    if theirs.peer_id == peer_id {
+        return Err(Unhelpful::Protocol("it is this very process"));
+    }
+    Ok(theirs.supports_extended())
+}
+
+async fn within<T>(io: impl Future<Output = io::Result<T>>) -> Result<T, Unhelpful> {
+    let done = timeout(READ_TIMEOUT, io).await;
+    Ok(done.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it said nothing"))??)
+}
+
+/// Fetches the info dictionary from a peer that was greeted; `progress` is told of every piece's bytes.
+pub async fn fetch_info<S>(
+    stream: &mut S,
+    info_hash: InfoHash,
+    progress: impl Fn(u64),
+) -> Result<Vec<u8>, Unhelpful>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let hello = format!("d1:md11:ut_metadatai{OUR_UT_METADATA}eee");
+    send(stream, 0, hello.as_bytes()).await?;
+    let mut assembly = loop {
+        if let (0, payload) = next_extended(stream).await? {
+            break Assembly::from_hello(&payload)?;
+        }
+    };
+    for _ in 0..PIPELINE {
+        assembly.ask(stream).await?;
+    }
+    while !assembly.is_complete() {
+        // Requests and rejections of the peer's own, and other extensions, are none of our business here.
+        if let (OUR_UT_METADATA, payload) = next_extended(stream).await?
+            && let Some(len) = assembly.take(&payload)?
+        {
+            progress(len as u64);
+            assembly.ask(stream).await?;
+        }
+    }
+    if Sha1::digest(&assembly.info).as_slice() != info_hash.bytes() {
+        return Err(Unhelpful::Protocol("its metadata has another hash"));
+    }
+    Ok(assembly.info)
+}
+
+/// The next extended message: its number and payload.
+async fn next_extended<S: AsyncRead + Unpin>(stream: &mut S) -> Result<(u8, Vec<u8>), Unhelpful> {
+    loop {
+        let len = within(stream.read_u32()).await?;
+        if len > MAX_MESSAGE {
+            return Err(Unhelpful::Protocol("it sent an oversized message"));
+        }
+        let mut message = vec![0; len as usize];
+        within(stream.read_exact(&mut message)).await?;
+        if let [EXTENDED, number, payload @ ..] = message.as_slice() {
+            return Ok((*number, payload.to_vec()));
+        }
+    }
+}
+
+async fn send<S: AsyncWrite + Unpin>(stream: &mut S, number: u8, payload: &[u8]) -> Result<(), Unhelpful> {
+    let mut message = (payload.len() as u32 + 2).to_be_bytes().to_vec();
+    message.extend_from_slice(&[EXTENDED, number]);
+    message.extend_from_slice(payload);
+    within(stream.write_all(&message)).await
+}
+
+/// The info dictionary, coming together.
+struct Assembly {
+    info: Vec<u8>,
+    have: Vec<bool>,
+    asked: usize,
+    their_ut_metadata: u8,
+}
+
+impl Assembly {
+    fn from_hello(payload: &[u8]) -> Result<Self, Unhelpful> {
+        #[derive(serde::Deserialize)]
+        struct Hello {
+            m: Option<Messages>,
+            metadata_size: Option<usize>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Messages {
+            ut_metadata: Option<u8>,
+        }
+        let hello: Hello = librqbit_bencode::from_bytes(payload)
+            .map_err(|_| Unhelpful::Protocol("its extended handshake is broken"))?;
+        let number = hello.m.and_then(|m| m.ut_metadata).filter(|number| *number != 0);
+        match (number, hello.metadata_size) {
+            (Some(their_ut_metadata), Some(size)) if (1..=MAX_METAINFO).contains(&size) => Ok(Assembly {
+                info: vec![0; size],
+                have: vec![false; size.div_ceil(METADATA_PIECE)],
+                asked: 0,
+                their_ut_metadata,
+            }),
+            (Some(_), Some(_)) => Err(Unhelpful::Protocol("its metadata has an absurd size")),
+            _ => Err(Unhelpful::Protocol("it has no metadata to give yet")),
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.have.iter().all(|have| *have)
+    }
+
+    async fn ask<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Result<(), Unhelpful> {
+        if self.asked == self.have.len() {
+            return Ok(());
+        }
+        let request = format!("d8:msg_typei0e5:piecei{}ee", self.asked);
+        self.asked += 1;
+        send(stream, self.their_ut_metadata, request.as_bytes()).await
+    }
+
+    /// Takes a message; how many bytes it brought, if it was a piece.
+    fn take(&mut self, payload: &[u8]) -> Result<Option<usize>, Unhelpful> {
+        #[derive(serde::Deserialize)]
+        struct Header {
+            msg_type: u8,
+            piece: usize,
+        }
+        let (header, data): (Header, &[u8]) = librqbit_bencode::from_bytes_with_rest(payload)
+            .map_err(|_| Unhelpful::Protocol("its metadata message is broken"))?;
+        match header.msg_type {
+            1 => self.put(header.piece, data).map(Some),
+            2 => Err(Unhelpful::Protocol("it refuses to give its metadata")),
+            _ => Ok(None),
+        }
+    }
+
+    fn put(&mut self, piece: usize, data: &[u8]) -> Result<usize, Unhelpful> {
+        let start = piece.saturating_mul(METADATA_PIECE);
+        let end = start.saturating_add(METADATA_PIECE).min(self.info.len());
+        if piece >= self.asked || data.len() != end - start {
+            return Err(Unhelpful::Protocol("it sent metadata that was not asked for"));
+        }
+        self.info[start..end].copy_from_slice(data);
+        self.have[piece] = true;
+        Ok(data.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INFO: &[u8] = &[b'i'; 40_000];
+
+    fn hash() -> InfoHash {
+        InfoHash::new(Sha1::digest(INFO).into())
+    }
+
+    /// Plays a peer that says these extended messages, whatever it hears.
+    async fn against(said: Vec<(u8, Vec<u8>)>) -> Result<Vec<u8>, Unhelpful> {
+        let (mut ours, mut theirs) = tokio::io::duplex(1 << 20);
+        for (number, payload) in said {
+            send(&mut theirs, number, &payload).await.unwrap();
+        }
+        let sink = tokio::spawn(async move {
+            let mut heard = Vec::new();
+            // Stays open until the other side leaves, as a peer would.
+            theirs.read_to_end(&mut heard).await.unwrap();
+        });
+        let result = fetch_info(&mut ours, hash(), |_| {}).await;
+        drop(ours);
+        sink.await.unwrap();
+        result
+    }
+
+    fn hello(size: usize) -> (u8, Vec<u8>) {
+        (0, format!("d1:md11:ut_metadatai9ee13:metadata_sizei{size}ee").into_bytes())
+    }
+
+    fn piece(number: usize) -> (u8, Vec<u8>) {
+        let mut message = format!("d8:msg_typei1e5:piecei{number}e10:total_sizei40000ee").into_bytes();
+        message.extend_from_slice(INFO.chunks(METADATA_PIECE).nth(number).unwrap());
+        (OUR_UT_METADATA, message)
+    }
+
+    #[tokio::test]
+    async fn the_info_dictionary_is_assembled_in_any_order() {
+        let info = against(vec![hello(40_000), piece(2), (7, vec![1]), piece(0), piece(1)]).await.unwrap();
+        assert_eq!(info, INFO);
+    }
+
+    #[tokio::test]
+    async fn liars_are_told_apart_and_nothing_panics() {
+        let mut short = piece(1);
+        short.1.pop();
+        let far = (OUR_UT_METADATA, b"d8:msg_typei1e5:piecei999999999eex".to_vec());
+        let refuse = (OUR_UT_METADATA, b"d8:msg_typei2e5:piecei0ee".to_vec());
+        let mut flipped = piece(0);
+        *flipped.1.last_mut().unwrap() = b'!';
+        for (said, word) in [
+            (vec![hello(40_000), short], "not asked for"),
+            (vec![hello(40_000), far], "not asked for"),
+            (vec![hello(40_000), refuse], "refuses"),
+            (vec![hello(40_000), flipped, piece(1), piece(2)], "another hash"),
+            (vec![hello(0)], "absurd"),
+            (vec![hello(1 << 31)], "absurd"),
+            (vec![(0, b"de".to_vec())], "no metadata"),
+            (vec![(0, b"d1:m".to_vec())], "broken"),
+            (vec![hello(40_000), (OUR_UT_METADATA, b"i".to_vec())], "broken"),
+        ] {
+            let error = against(said).await.unwrap_err().to_string();
+            assert!(error.contains(word), "{error} should say {word}");
+        }
+    }
+
+    #[tokio::test]
+    async fn metadata_before_the_extended_handshake_is_passed_over() {
+        let info = against(vec![piece(0), hello(40_000), piece(0), piece(1), piece(2)]).await.unwrap();
+        assert_eq!(info, INFO);
+    }
+
+    #[tokio::test]
+    async fn an_oversized_message_ends_it_before_memory_is_set_aside() {
+        let (mut ours, mut theirs) = tokio::io::duplex(64);
+        theirs.write_u32(u32::MAX).await.unwrap();
+        let error = next_extended(&mut ours).await.unwrap_err();
+        assert!(error.to_string().contains("oversized"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_says_nothing_is_left_after_seven_seconds() {
+        let (mut ours, _theirs) = tokio::io::duplex(1024);
+        let began = tokio::time::Instant::now();
+        let error = greet(&mut ours, hash(), Id20::new([1; 20])).await.unwrap_err();
+        assert!(error.to_string().contains("said nothing"));
+        assert_eq!(began.elapsed(), READ_TIMEOUT);
+    }
+}

@@ -1,0 +1,240 @@
+//! One torrent inside the session: added, steered, watched, added again when it must be, and taken out at the end.
+
+use std::{
+    any::Any,
+    collections::{HashSet, VecDeque},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use librqbit::{
+    AddTorrent, AddTorrentOptions, AddTorrentResponse, ManagedTorrent, Session, TorrentStatsState,
+    storage::StorageFactoryExt,
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use url::Url;
+
+use super::{session::SwarmSession, steering::steer, storage::ContentFactory};
+use crate::core::{Error, content::Content, playhead::Playheads, status::Status};
+
+/// How often counts are refreshed and librqbit's state is looked at.
+const TICK: Duration = Duration::from_millis(250);
+
+/// A torrent to be kept going.
+pub struct Keeping {
+    /// Its bytes.
+    pub content: Arc<Content>,
+    /// The file that is wanted.
+    pub file: usize,
+    /// Peers known so far, the best first.
+    pub peers: Vec<SocketAddr>,
+    /// Trackers asked so far.
+    pub trackers: Vec<Url>,
+    /// Trackers for later rounds.
+    pub later_trackers: Vec<Url>,
+    /// How long a round may go without a byte.
+    pub round: Duration,
+    /// Where the readers are.
+    pub playheads: Arc<Playheads>,
+    /// What is told of it.
+    pub status: watch::Sender<Status>,
+    /// Set when no further piece will come.
+    pub ended: watch::Sender<Option<Error>>,
+    /// Locks that are let go when nothing is written any more.
+    pub keeps: Box<dyn Any + Send + Sync>,
+}
+
+/// Keeps a torrent going while it lives.
+pub struct KeeperGuard {
+    _stop: DropGuard,
+}
+
+impl SwarmSession {
+    /// Adds the torrent and looks after it until the guard is dropped.
+    pub fn keep(&self, keeping: Keeping) -> KeeperGuard {
+        let stop = self.stop.child_token();
+        let bitfield = self.bitfield_file(&keeping.content.metainfo().info_hash.to_string());
+        let keeper = Keeper { session: self.session.clone(), bitfield, keeping };
+        self.tasks.spawn_on(keeper.keep(stop.clone()), &self.runtime);
+        KeeperGuard { _stop: stop.drop_guard() }
+    }
+}
+
+struct Keeper {
+    session: Arc<Session>,
+    bitfield: PathBuf,
+    keeping: Keeping,
+}
+
+/// Why a torrent is taken out of the session.
+enum Turn {
+    /// To be added again: a piece was wrong on disk, or other trackers are to be tried.
+    Again,
+    /// For good.
+    End(Error),
+}
+
+impl Keeper {
+    /// Runs until `stop`, or until the torrent cannot go on.
+    async fn keep(mut self, stop: CancellationToken) {
+        loop {
+            let turn = tokio::select! {
+                turn = self.turn() => turn.unwrap_or_else(|error| Turn::End(self.explain(&error))),
+                () = stop.cancelled() => Turn::End(Error::Cancelled),
+            };
+            self.take_out().await;
+            if let Turn::End(error) = turn {
+                self.keeping.ended.send_replace(Some(error));
+                return;
+            }
+        }
+    }
+
+    async fn turn(&mut self) -> anyhow::Result<Turn> {
+        let torrent = self.add().await?;
+        torrent.wait_until_initialized().await?;
+        let playheads = self.keeping.playheads.clone();
+        tokio::select! {
+            steered = steer(torrent.clone(), &playheads, self.keeping.file) => {
+                steered?;
+                Ok(Turn::Again)
+            }
+            turn = self.watch(&torrent) => Ok(turn),
+        }
+    }
+
+    async fn add(&self) -> anyhow::Result<Arc<ManagedTorrent>> {
+        let metainfo = self.keeping.content.metainfo();
+        tokio::fs::write(&self.bitfield, self.keeping.content.resumable())
+            .await
+            .context("writing the bit field")?;
+        let options = AddTorrentOptions {
+            only_files: Some(vec![self.keeping.file]),
+            overwrite: true,
+            output_folder: Some(self.keeping.content.dir().to_string_lossy().into_owned()),
+            initial_peers: Some(self.keeping.peers.clone()),
+            trackers: Some(self.keeping.trackers.iter().map(ToString::to_string).collect()),
+            storage_factory: Some(ContentFactory(self.keeping.content.clone()).boxed()),
+            ..AddTorrentOptions::default()
+        };
+        let add = AddTorrent::from_bytes(metainfo.torrent_bytes.clone());
+        match self.session.add_torrent(add, Some(options)).await? {
+            AddTorrentResponse::Added(_, torrent) => Ok(torrent),
+            _ => anyhow::bail!("the torrent is in the session already"),
+        }
+    }
+
+    async fn watch(&mut self, torrent: &ManagedTorrent) -> Turn {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut rate, mut round_ends) = (Rate::default(), Instant::now() + self.keeping.round);
+        let written = self.keeping.content.written();
+        loop {
+            tokio::select! {
+                () = self.keeping.content.trouble() => {
+                    if let Some(error) = self.keeping.content.fault() {
+                        return Turn::End(error);
+                    }
+                    if self.keeping.content.take_lost() {
+                        return Turn::Again;
+                    }
+                }
+                _ = ticks.tick() => {
+                    if let Some(reason) = failure(torrent) {
+                        return Turn::End(self.explain(&anyhow::anyhow!(reason)));
+                    }
+                    self.report(torrent, &mut rate);
+                    if Instant::now() > round_ends && self.keeping.content.written() == written {
+                        round_ends += self.keeping.round;
+                        if self.widen() {
+                            return Turn::Again;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the later trackers in; whether that changes anything.
+    fn widen(&mut self) -> bool {
+        let known: HashSet<_> = self.keeping.trackers.iter().cloned().collect();
+        let fresh: Vec<_> =
+            self.keeping.later_trackers.drain(..).filter(|url| !known.contains(url)).collect();
+        self.keeping.status.send_modify(|status| status.round += 1);
+        let widened = !fresh.is_empty();
+        self.keeping.trackers.extend(fresh);
+        widened
+    }
+
+    fn report(&self, torrent: &ManagedTorrent, rate: &mut Rate) {
+        let Some(live) = torrent.live() else { return };
+        let peers = live.stats_snapshot().peer_stats;
+        let sending = live.per_peer_stats_snapshot(Default::default()).peers;
+        let sending = sending.values().filter(|peer| peer.counters.fetched_bytes > 0).count();
+        let download_rate = rate.of(self.keeping.content.written());
+        self.keeping.status.send_modify(|status| {
+            status.peers_seen = status.peers_seen.max(peers.seen as usize);
+            status.peers_connecting = peers.connecting as usize;
+            status.peers_connected = peers.live as usize;
+            status.peers_sending = sending;
+            status.download_rate = download_rate;
+            status.verified = self.keeping.content.verified_bytes(self.keeping.file);
+        });
+    }
+
+    async fn take_out(&self) {
+        let hash = librqbit_core::Id20::new(*self.keeping.content.metainfo().info_hash.bytes());
+        if let Err(error) = self.session.delete(hash.into(), false).await {
+            tracing::debug!("taking the torrent out of the session: {error:#}");
+        }
+    }
+
+    /// Our own disk's word first: librqbit only passes on that something failed.
+    fn explain(&self, error: &anyhow::Error) -> Error {
+        self.keeping.content.fault().unwrap_or_else(|| match error.downcast_ref::<std::io::Error>() {
+            Some(io) => Error::storage(
+                "using",
+                self.keeping.content.dir(),
+                std::io::Error::new(io.kind(), io.to_string()),
+            ),
+            None => {
+                Error::Internal(format!("torrent {}: {error:#}", self.keeping.content.metainfo().info_hash))
+            }
+        })
+    }
+}
+
+fn failure(torrent: &ManagedTorrent) -> Option<String> {
+    let stats = torrent.stats();
+    matches!(stats.state, TorrentStatsState::Error)
+        .then(|| stats.error.unwrap_or_default().lines().next().unwrap_or("unknown error").to_owned())
+}
+
+/// Bytes a second over the last few ticks.
+#[derive(Default)]
+struct Rate {
+    samples: VecDeque<(Instant, u64)>,
+}
+
+impl Rate {
+    /// Three seconds of ticks: long enough to smooth the bursts of rate-limited seeds.
+    const WINDOW: usize = 12;
+
+    fn of(&mut self, bytes: u64) -> u64 {
+        let now = Instant::now();
+        self.samples.push_back((now, bytes));
+        if self.samples.len() > Self::WINDOW {
+            self.samples.pop_front();
+        }
+        let Some(&(then, before)) = self.samples.front() else { return 0 };
+        let seconds = (now - then).as_secs_f64();
+        if seconds > 0.0 { ((bytes - before) as f64 / seconds) as u64 } else { 0 }
+    }
+}

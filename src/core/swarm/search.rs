@@ -1,0 +1,424 @@
+//! The first stage of an attempt: find peers, reach one, and learn the info dictionary if it is not known.
+//!
+//! Peers come from the DHT, from trackers in rounds (each round asks one set more, and again those that failed), from the
+//! magnet and from the user. They are dialled in parallel with short time-outs; the first useful one ends the search.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    io,
+    net::{SocketAddr, UdpSocket},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream::BoxStream};
+use librqbit::dht::Dht;
+use librqbit_core::Id20;
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
+use url::Url;
+
+use super::{
+    dialer::Dialer,
+    handshake::{self, Unhelpful},
+    trackers::{Announcer, Unanswered},
+    verdict::{Evidence, judge},
+};
+use crate::core::{
+    Error,
+    settings::Waits,
+    source::InfoHash,
+    status::{Phase, Status},
+};
+
+/// Peers dialled at once: enough to get through a stale list of 200 in a dozen seconds.
+const DIALS: usize = 64;
+/// Addresses remembered; a swarm's DHT can name thousands, and a lying one any number.
+const MAX_PEERS: usize = 2000;
+/// A peer that failed is tried again after this, doubled each time.
+const REDIAL_AFTER: Duration = Duration::from_secs(3);
+/// Times a peer is dialled.
+const MAX_DIALS: u32 = 4;
+/// How often counts are refreshed and redials looked at.
+const TICK: Duration = Duration::from_millis(200);
+/// Without a route to anywhere and without an answer, this long is enough to say so.
+const OFFLINE_AFTER: Duration = Duration::from_secs(5);
+
+/// What is looked for, and where.
+pub struct Search {
+    /// The torrent.
+    pub info_hash: InfoHash,
+    /// Whether the info dictionary is still to be fetched.
+    pub want_info: bool,
+    /// Peers known from the start, as `host:port`.
+    pub peers: Vec<String>,
+    /// Sets of trackers; one more is asked in each round.
+    pub tiers: Vec<Vec<Url>>,
+    /// BEP 27: ask nobody but the torrent's trackers.
+    pub private: bool,
+}
+
+/// What a search brought.
+pub struct Found {
+    /// The info dictionary, if it was wanted.
+    pub info: Option<Vec<u8>>,
+    /// Peers, those that answered first.
+    pub peers: Vec<SocketAddr>,
+    /// Trackers asked so far.
+    pub trackers: Vec<Url>,
+}
+
+/// Searches; one for a process.
+#[derive(Clone)]
+pub struct Searcher {
+    /// How peers are reached.
+    pub dialer: Dialer,
+    /// How trackers are asked.
+    pub announcer: Announcer,
+    /// The DHT, if it is on.
+    pub dht: Option<Dht>,
+    /// Our name on the wire.
+    pub peer_id: Id20,
+    /// How long to wait.
+    pub waits: Waits,
+    /// Whether trackers are asked at all.
+    pub use_trackers: bool,
+}
+
+/// Counts that dial tasks and the search share.
+#[derive(Default)]
+struct Tally {
+    reached: AtomicUsize,
+    refused: AtomicUsize,
+    without_route: AtomicUsize,
+    greeted: Mutex<Vec<SocketAddr>>,
+    info_bytes: AtomicU64,
+}
+
+impl Tally {
+    fn greeted(&self) -> Vec<SocketAddr> {
+        self.greeted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+enum News {
+    Dialled(SocketAddr, Result<Option<Vec<u8>>, Unhelpful>),
+    Announced(Url, Result<Vec<SocketAddr>, Unanswered>),
+    Resolved(Vec<SocketAddr>),
+}
+
+impl Searcher {
+    /// Runs until a peer is found that helps, or the attempt's time is up.
+    pub async fn search(&self, search: Search, status: &watch::Sender<Status>) -> Result<Found, Error> {
+        let has_trackers = self.use_trackers && search.tiers.iter().any(|tier| !tier.is_empty());
+        let dht = self.dht.clone().filter(|_| !search.private);
+        if search.peers.is_empty() && !has_trackers && dht.is_none() {
+            return Err(Error::Usage(format!(
+                "torrent {}: there is nobody to ask: no DHT, no trackers, no peers",
+                search.info_hash
+            )));
+        }
+        Hunt::new(self, search, dht, status).run().await
+    }
+}
+
+/// One running search.
+struct Hunt<'a> {
+    searcher: &'a Searcher,
+    search: Search,
+    status: &'a watch::Sender<Status>,
+    dht: Option<Dht>,
+    dht_peers: BoxStream<'static, SocketAddr>,
+    tally: Arc<Tally>,
+    seen: HashSet<SocketAddr>,
+    queue: VecDeque<(SocketAddr, u32)>,
+    later: Vec<(Instant, SocketAddr, u32)>,
+    dialling: usize,
+    dials: std::collections::HashMap<SocketAddr, u32>,
+    news: JoinSet<News>,
+    round: u32,
+    announcing: usize,
+    answered: HashSet<Url>,
+    failed: HashSet<Url>,
+    heard: HashSet<Url>,
+    began: Instant,
+}
+
+impl<'a> Hunt<'a> {
+    fn new(
+        searcher: &'a Searcher,
+        search: Search,
+        dht: Option<Dht>,
+        status: &'a watch::Sender<Status>,
+    ) -> Self {
+        let hash = Id20::new(*search.info_hash.bytes());
+        let dht_peers = match &dht {
+            Some(dht) => dht.get_peers(hash, None).boxed(),
+            None => futures_util::stream::pending().boxed(),
+        };
+        Hunt {
+            searcher,
+            search,
+            status,
+            dht,
+            dht_peers,
+            tally: Arc::default(),
+            seen: HashSet::new(),
+            queue: VecDeque::new(),
+            later: Vec::new(),
+            dialling: 0,
+            dials: std::collections::HashMap::new(),
+            news: JoinSet::new(),
+            round: 0,
+            announcing: 0,
+            answered: HashSet::new(),
+            failed: HashSet::new(),
+            heard: HashSet::new(),
+            began: Instant::now(),
+        }
+    }
+
+    async fn run(mut self) -> Result<Found, Error> {
+        let waits = self.searcher.waits;
+        // The peer time-out is shared out evenly among the rounds.
+        let mut rounds = interval((waits.peer_timeout / waits.max_retries.max(1)).max(TICK));
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for peer in std::mem::take(&mut self.search.peers) {
+            self.resolve(peer);
+        }
+        let (peers_by, data_by) = (self.began + waits.peer_timeout, self.began + waits.timeout);
+        loop {
+            self.dial();
+            tokio::select! {
+                Some(news) = self.news.join_next() => {
+                    if let Some(found) = self.hear(news) {
+                        return Ok(found);
+                    }
+                }
+                Some(peer) = self.dht_peers.next() => self.learn(peer),
+                _ = rounds.tick() => self.next_round(),
+                _ = ticks.tick() => self.tick()?,
+                () = sleep_until(peers_by), if self.tally.reached.load(Relaxed) == 0 => return Err(self.verdict()),
+                () = sleep_until(data_by) => return Err(self.verdict()),
+            }
+        }
+    }
+
+    fn resolve(&mut self, peer: String) {
+        if let Ok(address) = peer.parse() {
+            return self.learn(address);
+        }
+        self.news.spawn(async move {
+            News::Resolved(tokio::net::lookup_host(peer).await.map(Iterator::collect).unwrap_or_default())
+        });
+    }
+
+    fn learn(&mut self, peer: SocketAddr) {
+        if peer.port() != 0 && self.seen.len() < MAX_PEERS && self.seen.insert(peer) {
+            self.queue.push_back((peer, 0));
+        }
+    }
+
+    fn next_round(&mut self) {
+        if self.round >= self.searcher.waits.max_retries.max(1) || !self.searcher.use_trackers {
+            return;
+        }
+        let fresh = self.search.tiers.get(self.round as usize).cloned().unwrap_or_default();
+        let again: Vec<Url> = self.failed.drain().collect();
+        self.round += 1;
+        for tracker in again.into_iter().chain(fresh) {
+            self.announce(tracker);
+        }
+    }
+
+    fn announce(&mut self, tracker: Url) {
+        let (announcer, hash) = (self.searcher.announcer.clone(), self.search.info_hash);
+        self.announcing += 1;
+        self.news.spawn(async move {
+            let answer = announcer.announce(&tracker, hash).await;
+            News::Announced(tracker, answer)
+        });
+    }
+
+    fn dial(&mut self) {
+        while self.dialling < DIALS
+            && let Some((peer, dials)) = self.queue.pop_front()
+        {
+            self.dialling += 1;
+            self.dials.insert(peer, dials + 1);
+            let call = Call {
+                dialer: self.searcher.dialer.clone(),
+                info_hash: self.search.info_hash,
+                peer_id: self.searcher.peer_id,
+                want_info: self.search.want_info,
+                tally: self.tally.clone(),
+            };
+            self.news.spawn(async move { News::Dialled(peer, call.make(peer).await) });
+        }
+    }
+
+    fn hear(&mut self, news: Result<News, tokio::task::JoinError>) -> Option<Found> {
+        match news {
+            Ok(News::Resolved(peers)) => peers.into_iter().for_each(|peer| self.learn(peer)),
+            Ok(News::Announced(tracker, answer)) => self.take_answer(tracker, answer),
+            Ok(News::Dialled(_, Ok(info))) => return Some(self.found(info)),
+            Ok(News::Dialled(peer, Err(error))) => self.lose(peer, &error),
+            // A library that panicked over what a peer sent costs that peer its turn, nothing else.
+            Err(error) => tracing::debug!("a search task failed: {error}"),
+        }
+        None
+    }
+
+    fn take_answer(&mut self, tracker: Url, answer: Result<Vec<SocketAddr>, Unanswered>) {
+        self.announcing -= 1;
+        match answer {
+            Ok(peers) => {
+                tracing::debug!("tracker {} named {} peers", host(&tracker), peers.len());
+                self.heard.insert(tracker.clone());
+                self.answered.insert(tracker);
+                peers.into_iter().for_each(|peer| self.learn(peer));
+            }
+            Err(error) => {
+                tracing::debug!("tracker {}: {error}", host(&tracker));
+                self.status.send_modify(|status| {
+                    status.trouble = Some(format!("tracker {}: {error}", host(&tracker)));
+                });
+                if error.network_is_up {
+                    self.heard.insert(tracker.clone());
+                }
+                self.failed.insert(tracker);
+            }
+        }
+        let nobody_left = self.announcing == 0 && self.queue.is_empty() && self.dialling == 0;
+        if nobody_left && (self.round as usize) < self.search.tiers.len() {
+            self.next_round();
+        }
+    }
+
+    fn lose(&mut self, peer: SocketAddr, error: &Unhelpful) {
+        self.dialling -= 1;
+        tracing::debug!("peer {peer}: {error}");
+        let dials = self.dials.get(&peer).copied().unwrap_or(1);
+        if dials < MAX_DIALS {
+            self.later.push((Instant::now() + REDIAL_AFTER * (1 << (dials - 1)), peer, dials));
+        }
+    }
+
+    fn found(&self, info: Option<Vec<u8>>) -> Found {
+        let mut peers = self.tally.greeted();
+        let greeted: HashSet<_> = peers.iter().copied().collect();
+        peers.extend(self.seen.iter().filter(|peer| !greeted.contains(peer)));
+        let asked = self.search.tiers.iter().take(self.round as usize).flatten();
+        Found { info, peers, trackers: asked.cloned().collect() }
+    }
+
+    fn tick(&mut self) -> Result<(), Error> {
+        let now = Instant::now();
+        let due = self.later.extract_if(.., |(at, ..)| *at <= now).map(|(_, peer, dials)| (peer, dials));
+        self.queue.extend(due);
+        let seen = self.evidence();
+        if self.began.elapsed() > OFFLINE_AFTER && !seen.is_online() && seen.asked_outside && !has_route() {
+            return Err(self.verdict());
+        }
+        self.report(&seen);
+        Ok(())
+    }
+
+    fn report(&self, seen: &Evidence) {
+        let asked = self.search.tiers.iter().take(self.round as usize).map(Vec::len).sum();
+        self.status.send_modify(|status| {
+            status.phase = if seen.peers_greeted > 0 { Phase::Metadata } else { Phase::Peers };
+            status.round = self.round;
+            status.rounds = self.searcher.waits.max_retries;
+            status.dht_nodes = self.dht.is_some().then_some(seen.dht_nodes);
+            status.trackers = asked;
+            status.trackers_answered = self.answered.len();
+            status.trackers_failed = self.failed.len();
+            status.peers_seen = seen.peers_seen;
+            status.peers_connecting = self.dialling;
+            status.peers_connected = seen.peers_greeted;
+            status.metadata_bytes = self.tally.info_bytes.load(Relaxed);
+            status.elapsed = self.began.elapsed();
+        });
+    }
+
+    fn evidence(&self) -> Evidence {
+        let stats = self.dht.as_ref().map(|dht| dht.stats());
+        Evidence {
+            asked_outside: self.dht.is_some()
+                || (self.searcher.use_trackers && self.search.tiers.iter().any(|tier| !tier.is_empty())),
+            dht_nodes: stats.map_or(0, |stats| stats.routing_table_size + stats.routing_table_size_v6),
+            trackers_heard: self.heard.len(),
+            peers_seen: self.seen.len(),
+            peers_refused: self.tally.refused.load(Relaxed),
+            dials_without_route: self.tally.without_route.load(Relaxed),
+            peers_reached: self.tally.reached.load(Relaxed),
+            peers_greeted: self.tally.greeted().len(),
+        }
+    }
+
+    fn verdict(&self) -> Error {
+        judge(self.search.info_hash, &self.evidence(), self.began.elapsed())
+    }
+}
+
+/// One dial, from the connection to the info dictionary.
+struct Call {
+    dialer: Dialer,
+    info_hash: InfoHash,
+    peer_id: Id20,
+    want_info: bool,
+    tally: Arc<Tally>,
+}
+
+impl Call {
+    async fn make(self, peer: SocketAddr) -> Result<Option<Vec<u8>>, Unhelpful> {
+        let mut stream = self.dialer.dial(peer).await.inspect_err(|error| self.count(error))?;
+        self.tally.reached.fetch_add(1, Relaxed);
+        let extended = handshake::greet(&mut stream, self.info_hash, self.peer_id).await?;
+        self.tally.greeted.lock().unwrap_or_else(PoisonError::into_inner).push(peer);
+        if !self.want_info {
+            return Ok(None);
+        }
+        if !extended {
+            return Err(Unhelpful::Protocol("it cannot give metadata"));
+        }
+        let progress = |len| {
+            self.tally.info_bytes.fetch_add(len, Relaxed);
+        };
+        handshake::fetch_info(&mut stream, self.info_hash, progress).await.map(Some)
+    }
+
+    fn count(&self, error: &io::Error) {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {
+                self.tally.refused.fetch_add(1, Relaxed);
+            }
+            io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
+                self.tally.without_route.fetch_add(1, Relaxed);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Host and port of a tracker: its path and query may hold a passkey.
+fn host(tracker: &Url) -> String {
+    let host = tracker.host_str().unwrap_or("?");
+    tracker.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// Whether the kernel knows a way to the internet. Connecting a UDP socket looks the route up and sends nothing;
+/// the addresses are reserved for documentation (RFC 5737, RFC 3849).
+fn has_route() -> bool {
+    let can_reach =
+        |from: &str, to: &str| UdpSocket::bind(from).and_then(|socket| socket.connect(to)).is_ok();
+    can_reach("0.0.0.0:0", "192.0.2.1:9") || can_reach("[::]:0", "[2001:db8::1]:9")
+}

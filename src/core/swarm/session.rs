@@ -1,0 +1,256 @@
+//! librqbit's session on a thread and a current-thread runtime of its own.
+//!
+//! On a multi-thread runtime librqbit wraps every block in `block_in_place`, which costs about 40 % of the CPU; it looks
+//! at the runtime's kind once, when the session is made. Everything it spawns stays on this thread.
+
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use librqbit::{
+    ConnectionOptions, DhtSessionConfig, ListenerOptions, PeerConnectionOptions, Session, SessionOptions,
+    SessionPersistenceConfig, dht::DhtPersistenceConfig, limits::LimitsConfig,
+};
+use librqbit_core::{Id20, peer_id::generate_azereus_style};
+use tokio::{runtime::Handle, sync::oneshot};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{CLIENT_NAME, dialer::Dialer, search::Searcher, trackers::Announcer};
+use crate::core::{
+    Error,
+    janitor::SessionDir,
+    settings::{Settings, SwarmSettings},
+};
+
+/// Well-known nodes; librqbit's own list has two.
+const DHT_BOOTSTRAP: [&str; 5] = [
+    "dht.transmissionbt.com:6881",
+    "dht.libtorrent.org:25401",
+    "router.bittorrent.com:6881",
+    "router.utorrent.com:6881",
+    "dht.aelitis.com:6881",
+];
+/// librqbit never writes its nodes at exit; a run shorter than this does not save any.
+const DHT_DUMP_INTERVAL: Duration = Duration::from_secs(10);
+/// librqbit leaves a peer that says nothing for this long. Longer, and one that dropped our requests when it choked us
+/// is dead weight; shorter, and ordinary chokes cost the connection.
+const PEER_READ_TIMEOUT: Duration = Duration::from_secs(15);
+const PEER_CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+/// Permits that streams and adds take; on a current-thread runtime nothing else does, so many cost nothing.
+const PERMITS: usize = 1024;
+/// What keepers get to take their torrents out in; they need a millisecond.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// The running session.
+pub struct SwarmSession {
+    /// librqbit.
+    pub session: Arc<Session>,
+    /// Where its tasks run.
+    pub runtime: Handle,
+    /// Finds peers.
+    pub searcher: Searcher,
+    dir: SessionDir,
+    dht_file: Option<PathBuf>,
+    /// Ends everything.
+    pub(super) stop: CancellationToken,
+    /// What has something to put away before the end.
+    pub(super) tasks: TaskTracker,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl SwarmSession {
+    /// Starts it; `dir` is this process's own.
+    pub async fn start(settings: &Settings, dir: SessionDir) -> Result<Self, Error> {
+        let dht_file = uses_dht(&settings.swarm).then(|| settings.state_dir.join("dht.json"));
+        if let Some(kept) = &dht_file {
+            // A table that is missing or unreadable costs a slower start, nothing else.
+            let _ = std::fs::copy(kept, own_dht_file(dir.path()));
+        }
+        let stop = CancellationToken::new();
+        let (ready, started) = oneshot::channel();
+        let tasks = TaskTracker::new();
+        let boot = Boot {
+            settings: settings.clone(),
+            dir: dir.path().to_owned(),
+            stop: stop.clone(),
+            tasks: tasks.clone(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("swarm".into())
+            .spawn(move || run(boot, ready))
+            .map_err(|error| Error::Internal(format!("cannot start a thread: {error}")))?;
+        let (session, runtime, searcher) =
+            started.await.map_err(|_| Error::Internal("the swarm's thread ended early".into()))??;
+        Ok(SwarmSession { session, runtime, searcher, dir, dht_file, stop, tasks, thread: Some(thread) })
+    }
+
+    /// Where librqbit looks for a torrent's bit field when it is added.
+    pub(super) fn bitfield_file(&self, info_hash: &str) -> PathBuf {
+        self.dir.path().join(format!("{info_hash}.bitv"))
+    }
+}
+
+impl Drop for SwarmSession {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        if let Some(kept) = &self.dht_file
+            && let Err(error) = hand_back(&own_dht_file(self.dir.path()), kept)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::debug!("the DHT's nodes were not kept: {error}");
+        }
+    }
+}
+
+/// Another process may do the same at the same time: the last one wins, and every reader sees a whole file.
+fn hand_back(own: &Path, kept: &Path) -> io::Result<()> {
+    let temporary = kept.with_extension(format!("tmp-{}", std::process::id()));
+    std::fs::copy(own, &temporary)?;
+    std::fs::rename(temporary, kept)
+}
+
+fn own_dht_file(dir: &Path) -> PathBuf {
+    dir.join("dht.json")
+}
+
+struct Boot {
+    settings: Settings,
+    dir: PathBuf,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+type Started = Result<(Arc<Session>, Handle, Searcher), Error>;
+
+fn run(boot: Boot, ready: oneshot::Sender<Started>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = ready.send(Err(Error::Internal(format!("cannot start a runtime: {error}"))));
+            return;
+        }
+    };
+    let (stop, tasks) = (boot.stop.clone(), boot.tasks.clone());
+    runtime.block_on(async {
+        match boot.start().await {
+            Ok((session, searcher)) => {
+                let _ = ready.send(Ok((session, Handle::current(), searcher)));
+                stop.cancelled().await;
+                tasks.close();
+                let _ = tokio::time::timeout(FAREWELL, tasks.wait()).await;
+            }
+            Err(error) => drop(ready.send(Err(error))),
+        }
+    });
+    runtime.shutdown_background();
+}
+
+impl Boot {
+    async fn start(self) -> Result<(Arc<Session>, Searcher), Error> {
+        let swarm = &self.settings.swarm;
+        let peer_id = generate_azereus_style(*b"SC", (0, 1, 0, 0));
+        let session = Session::new_with_opts(self.dir.clone(), self.options(peer_id))
+            .await
+            .map_err(|error| Error::Internal(format!("cannot start the swarm: {error:#}{}", hint(&error))))?;
+        let port = session.announce_port().unwrap_or(DISCARD_PORT);
+        let announcer = Announcer::new(swarm, peer_id, port)
+            .map_err(|error| Error::Internal(format!("cannot make an HTTP client: {error}")))?;
+        let searcher = Searcher {
+            dialer: Dialer::new(swarm),
+            announcer,
+            dht: session.get_dht().cloned(),
+            peer_id,
+            waits: self.settings.waits,
+            use_trackers: swarm.use_trackers,
+        };
+        Ok((session, searcher))
+    }
+
+    fn options(&self, peer_id: Id20) -> SessionOptions {
+        let swarm = &self.settings.swarm;
+        SessionOptions {
+            dht: uses_dht(swarm).then(|| self.dht()),
+            bind_device_name: swarm.bind_device.clone(),
+            disable_trackers: !swarm.use_trackers,
+            fastresume: true,
+            persistence: Some(SessionPersistenceConfig::Json { folder: Some(self.dir.clone()) }),
+            peer_id: Some(peer_id),
+            listen: swarm.proxy.is_none().then(|| listener(swarm)),
+            connect: Some(ConnectionOptions {
+                proxy_url: swarm.proxy.as_ref().map(ToString::to_string),
+                enable_tcp: true,
+                peer_opts: Some(peer_options()),
+            }),
+            cancellation_token: Some(self.stop.child_token()),
+            runtime_worker_threads: Some(PERMITS),
+            ratelimits: LimitsConfig { upload_bps: swarm.upload_limit, download_bps: swarm.download_limit },
+            peer_limit: Some(swarm.peer_limit),
+            disable_upload: !swarm.upload,
+            disable_local_service_discovery: !swarm.lsd || swarm.proxy.is_some(),
+            ipv4_only: swarm.ipv4_only,
+            client_name_and_version: Some(CLIENT_NAME.into()),
+            ..SessionOptions::default()
+        }
+    }
+
+    fn dht(&self) -> DhtSessionConfig {
+        let swarm = &self.settings.swarm;
+        let bootstrap = match swarm.dht_bootstrap.as_slice() {
+            [] => DHT_BOOTSTRAP.map(str::to_owned).to_vec(),
+            own => own.to_vec(),
+        };
+        DhtSessionConfig {
+            bootstrap_addrs: Some(bootstrap),
+            // A kept port would be shared with another process, and one of the two would hear nothing.
+            port: Some(0),
+            persistence: Some(DhtPersistenceConfig {
+                dump_interval: Some(DHT_DUMP_INTERVAL),
+                config_filename: Some(own_dht_file(&self.dir)),
+            }),
+        }
+    }
+}
+
+/// Port 9 is "discard" (RFC 863): what a tracker is told when nobody can dial us.
+const DISCARD_PORT: u16 = 9;
+
+/// The DHT is UDP and would bypass a proxy.
+fn uses_dht(swarm: &SwarmSettings) -> bool {
+    swarm.dht && swarm.proxy.is_none()
+}
+
+fn listener(swarm: &SwarmSettings) -> ListenerOptions {
+    let any = if swarm.ipv4_only { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    ListenerOptions {
+        listen_addr: SocketAddr::new(any, swarm.listen_port),
+        ipv4_only: swarm.ipv4_only,
+        ..ListenerOptions::default()
+    }
+}
+
+fn peer_options() -> PeerConnectionOptions {
+    PeerConnectionOptions {
+        connect_timeout: Some(PEER_CONNECT_TIMEOUT),
+        read_write_timeout: Some(PEER_READ_TIMEOUT),
+        ..PeerConnectionOptions::default()
+    }
+}
+
+fn hint(error: &anyhow::Error) -> &'static str {
+    let text = format!("{error:#}");
+    if text.contains("CA certificates") {
+        " (install the package ca-certificates)"
+    } else if text.contains("Address already in use") {
+        " (is another process using --listen-port?)"
+    } else {
+        ""
+    }
+}

@@ -1,0 +1,104 @@
+//! librqbit's storage over a torrent's [`Content`]: blocks go to our files, finished pieces to our have-map.
+//!
+//! librqbit ignores short writes and forgets errno; [`Content`] does neither. Its start-up check only ever reads what the
+//! have-map names, so that the holes of a sparse file are never hashed.
+
+use std::{any::TypeId, io::IoSlice, path::Path, sync::Arc};
+
+use anyhow::{Context, bail};
+use librqbit::{
+    ManagedTorrentShared, TorrentMetadata,
+    storage::{
+        BoxStorageFactory, StorageFactory, StorageFactoryExt, TorrentStorage,
+        filesystem::FilesystemStorageFactory,
+    },
+};
+use librqbit_core::lengths::ValidPieceIndex;
+
+use crate::core::content::Content;
+
+/// Makes storages over one torrent's content.
+#[derive(Clone)]
+pub struct ContentFactory(pub Arc<Content>);
+
+impl StorageFactory for ContentFactory {
+    type Storage = ContentStorage;
+
+    fn create(&self, _: &ManagedTorrentShared, _: &TorrentMetadata) -> anyhow::Result<ContentStorage> {
+        Ok(ContentStorage { content: self.0.clone(), checking: true })
+    }
+
+    /// librqbit keeps a bit field between adds only for what it takes for its own file system storage.
+    fn is_type_id(&self, type_id: TypeId) -> bool {
+        type_id == TypeId::of::<FilesystemStorageFactory>()
+    }
+
+    fn clone_box(&self) -> BoxStorageFactory {
+        self.clone().boxed()
+    }
+}
+
+/// One torrent's storage, during its start-up check or after it.
+pub struct ContentStorage {
+    content: Arc<Content>,
+    checking: bool,
+}
+
+impl ContentStorage {
+    /// Claimed pieces are hashed before anybody gets their bytes; during the check, what is not there is an error.
+    fn admit(&self, file: usize, offset: u64, len: u64) -> anyhow::Result<()> {
+        if self.checking {
+            if !self.content.covers(file, offset..offset + len) {
+                bail!("not there yet");
+            }
+            return Ok(());
+        }
+        for piece in self.content.pieces_under(file, offset..offset + len) {
+            if self.content.is_claimed(piece) && !self.content.verify(piece) {
+                bail!("piece {piece} on disk does not match its hash");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TorrentStorage for ContentStorage {
+    fn init(&mut self, _: &ManagedTorrentShared, _: &TorrentMetadata) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn pread_exact(&self, file: usize, offset: u64, buf: &mut [u8]) -> anyhow::Result<()> {
+        self.admit(file, offset, buf.len() as u64)?;
+        self.content.read_at(file, offset, buf).context("reading")
+    }
+
+    fn pwrite_all(&self, file: usize, offset: u64, buf: &[u8]) -> anyhow::Result<()> {
+        self.content.write_at(file, offset, [IoSlice::new(buf), IoSlice::new(&[])]).context("writing")?;
+        Ok(())
+    }
+
+    fn pwrite_all_vectored(&self, file: usize, offset: u64, bufs: [IoSlice<'_>; 2]) -> anyhow::Result<usize> {
+        self.content.write_at(file, offset, bufs).context("writing")
+    }
+
+    fn remove_file(&self, _: usize, _: &Path) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn remove_directory_if_empty(&self, _: &Path) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn ensure_file_length(&self, file: usize, length: u64) -> anyhow::Result<()> {
+        self.content.set_len(file, length).context("setting the length")
+    }
+
+    fn take(&self) -> anyhow::Result<Box<dyn TorrentStorage>> {
+        Ok(Box::new(ContentStorage { content: self.content.clone(), checking: false }))
+    }
+
+    fn on_piece_completed(&self, piece: ValidPieceIndex) -> anyhow::Result<()> {
+        self.content.complete(piece.get());
+        Ok(())
+    }
+}

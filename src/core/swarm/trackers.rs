@@ -1,0 +1,346 @@
+//! One announce to one tracker, HTTP or UDP, bounded in time and memory.
+//!
+//! librqbit announces too once the torrent runs, but tells nobody what came of it; these announces are how an attempt
+//! knows which tracker answered, and how its rounds move on when none does.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use librqbit_bencode::{BencodeValueBorrowed, ByteBuf, dyn_from_bytes};
+use librqbit_core::Id20;
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use tokio::net::UdpSocket;
+use url::{Host, Url};
+
+use crate::core::{settings::SwarmSettings, source::InfoHash};
+
+/// A tracker that has not answered in full by then is as good as down for this round.
+const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(10);
+/// 200 peers are 1.2 KiB; anything near this is not an answer.
+const MAX_ANSWER: usize = 1 << 20;
+/// Peers asked for.
+const WANTED: u32 = 100;
+/// What is left to download is unknown; anything but 0, which would make us a seed that other seeds are not told of.
+const LEFT: u64 = u32::MAX as u64;
+/// A datagram may get lost: it is sent again after this.
+const UDP_RESEND: Duration = Duration::from_secs(3);
+/// What a UDP conversation starts with (BEP 15).
+const UDP_MAGIC: u64 = 0x0417_2710_1980;
+
+/// Why a tracker gave no peers.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct Unanswered {
+    /// For people.
+    pub reason: String,
+    /// It did answer, so the network between is up.
+    pub network_is_up: bool,
+}
+
+fn silent(reason: impl Into<String>) -> Unanswered {
+    Unanswered { reason: reason.into(), network_is_up: false }
+}
+
+fn refused(reason: impl Into<String>) -> Unanswered {
+    Unanswered { reason: reason.into(), network_is_up: true }
+}
+
+/// Announces one torrent at a time to any tracker.
+#[derive(Clone)]
+pub struct Announcer {
+    http: reqwest::Client,
+    /// UDP would bypass a proxy.
+    udp: bool,
+    device: Option<String>,
+    peer_id: Id20,
+    port: u16,
+}
+
+impl Announcer {
+    /// HTTP through the user's proxy or device; UDP only where no proxy would be bypassed.
+    pub fn new(settings: &SwarmSettings, peer_id: Id20, port: u16) -> Result<Self, reqwest::Error> {
+        Ok(Announcer {
+            http: http_client(settings, ANNOUNCE_TIMEOUT)?,
+            udp: settings.proxy.is_none(),
+            device: settings.bind_device.clone(),
+            peer_id,
+            port,
+        })
+    }
+
+    /// The peers that a tracker names.
+    pub async fn announce(&self, tracker: &Url, info_hash: InfoHash) -> Result<Vec<SocketAddr>, Unanswered> {
+        let announcing = async {
+            match tracker.scheme() {
+                "udp" => self.announce_udp(tracker, info_hash).await,
+                _ => self.announce_http(tracker, info_hash).await,
+            }
+        };
+        tokio::time::timeout(ANNOUNCE_TIMEOUT, announcing)
+            .await
+            .unwrap_or_else(|_| Err(silent("no answer in time")))
+    }
+
+    async fn announce_http(&self, tracker: &Url, info_hash: InfoHash) -> Result<Vec<SocketAddr>, Unanswered> {
+        let mut response =
+            self.http.get(self.announce_url(tracker, info_hash)).send().await.map_err(from_reqwest)?;
+        if !response.status().is_success() {
+            return Err(refused(format!("it answered {}", response.status())));
+        }
+        let mut body = Vec::new();
+        while let Some(part) = response.chunk().await.map_err(from_reqwest)? {
+            if body.len() + part.len() > MAX_ANSWER {
+                return Err(refused("its answer is oversized"));
+            }
+            body.extend_from_slice(&part);
+        }
+        peers_in(&body)
+    }
+
+    fn announce_url(&self, tracker: &Url, info_hash: InfoHash) -> Url {
+        let own = tracker.query().map(|own| format!("{own}&")).unwrap_or_default();
+        let query = format!(
+            "{own}info_hash={}&peer_id={}&port={}&uploaded=0&downloaded=0&left={LEFT}&compact=1&no_peer_id=1\
+             &event=started&numwant={WANTED}",
+            percent_encode(info_hash.bytes(), NON_ALPHANUMERIC),
+            percent_encode(&self.peer_id.0, NON_ALPHANUMERIC),
+            self.port,
+        );
+        let mut url = tracker.clone();
+        url.set_query(Some(&query));
+        url
+    }
+
+    async fn announce_udp(&self, tracker: &Url, info_hash: InfoHash) -> Result<Vec<SocketAddr>, Unanswered> {
+        if !self.udp {
+            return Err(silent("UDP cannot go through the proxy"));
+        }
+        let host = tracker.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let addresses = tokio::net::lookup_host((host, tracker.port().unwrap_or(80))).await;
+        let mut last = silent("its name has no address");
+        for address in addresses.map_err(|error| silent(error.to_string()))? {
+            match self.converse(address, info_hash).await {
+                Ok(peers) => return Ok(peers),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Connect and announce (BEP 15).
+    async fn converse(
+        &self,
+        tracker: SocketAddr,
+        info_hash: InfoHash,
+    ) -> Result<Vec<SocketAddr>, Unanswered> {
+        let socket = self.socket(tracker).await.map_err(from_io)?;
+        let answer = ask(&socket, &UDP_MAGIC.to_be_bytes(), 0, &[]).await?;
+        let connection = answer.get(..8).ok_or_else(|| refused("its answer is cut short"))?;
+        let answer = ask(&socket, connection, 1, &self.announce_fields(info_hash)).await?;
+        // Interval, leechers and seeders come before the peers.
+        let peers = answer.get(12..).ok_or_else(|| refused("its answer is cut short"))?;
+        Ok(if tracker.is_ipv4() { compact_v4(peers) } else { compact_v6(peers) })
+    }
+
+    async fn socket(&self, tracker: SocketAddr) -> io::Result<UdpSocket> {
+        let any: IpAddr =
+            if tracker.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let socket = UdpSocket::bind((any, 0)).await?;
+        if let Some(device) = &self.device {
+            socket.bind_device(Some(device.as_bytes()))?;
+        }
+        socket.connect(tracker).await?;
+        Ok(socket)
+    }
+
+    fn announce_fields(&self, info_hash: InfoHash) -> Vec<u8> {
+        const STARTED: u32 = 2;
+        let mut fields = Vec::with_capacity(82);
+        fields.extend_from_slice(info_hash.bytes());
+        fields.extend_from_slice(&self.peer_id.0);
+        for number in [0, LEFT, 0] {
+            fields.extend_from_slice(&number.to_be_bytes());
+        }
+        // Event, our address (0: as seen by the tracker), a key, how many peers.
+        for number in [STARTED, 0, rand::random(), WANTED] {
+            fields.extend_from_slice(&number.to_be_bytes());
+        }
+        fields.extend_from_slice(&self.port.to_be_bytes());
+        fields
+    }
+}
+
+/// One question and the body of its answer.
+async fn ask(socket: &UdpSocket, head: &[u8], action: u32, fields: &[u8]) -> Result<Vec<u8>, Unanswered> {
+    let transaction: [u8; 4] = rand::random();
+    let question = [head, &action.to_be_bytes(), &transaction, fields].concat();
+    let mut buf = vec![0; 4096];
+    loop {
+        socket.send(&question).await.map_err(from_io)?;
+        let Ok(len) = tokio::time::timeout(UDP_RESEND, hear(socket, &mut buf, transaction)).await else {
+            continue;
+        };
+        let (kind, body) = (&buf[..4], &buf[8..len.map_err(from_io)?]);
+        if kind == action.to_be_bytes() {
+            return Ok(body.to_vec());
+        }
+        return Err(refused(format!("it said: {}", String::from_utf8_lossy(body))));
+    }
+}
+
+/// The next datagram that answers `transaction`; anything else is late or forged.
+async fn hear(socket: &UdpSocket, buf: &mut [u8], transaction: [u8; 4]) -> io::Result<usize> {
+    loop {
+        let len = socket.recv(buf).await?;
+        if len >= 8 && buf[4..8] == transaction {
+            return Ok(len);
+        }
+    }
+}
+
+fn peers_in(body: &[u8]) -> Result<Vec<SocketAddr>, Unanswered> {
+    let nonsense = || refused("its answer makes no sense");
+    let answer = match dyn_from_bytes::<ByteBuf<'_>>(body) {
+        Ok(BencodeValueBorrowed::Dict(answer)) => answer,
+        _ => return Err(nonsense()),
+    };
+    if let Some(BencodeValueBorrowed::Bytes(reason)) = answer.get(&ByteBuf(b"failure reason")) {
+        return Err(refused(format!("it said: {}", String::from_utf8_lossy(reason.as_ref()))));
+    }
+    let mut peers = match answer.get(&ByteBuf(b"peers")) {
+        Some(BencodeValueBorrowed::Bytes(compact)) => compact_v4(compact.as_ref()),
+        Some(BencodeValueBorrowed::List(list)) => list.iter().filter_map(dictionary_peer).collect(),
+        Some(_) => return Err(nonsense()),
+        None => Vec::new(),
+    };
+    if let Some(BencodeValueBorrowed::Bytes(compact)) = answer.get(&ByteBuf(b"peers6")) {
+        peers.extend(compact_v6(compact.as_ref()));
+    }
+    Ok(peers)
+}
+
+fn dictionary_peer(peer: &BencodeValueBorrowed<'_>) -> Option<SocketAddr> {
+    let BencodeValueBorrowed::Dict(peer) = peer else { return None };
+    match (peer.get(&ByteBuf(b"ip"))?, peer.get(&ByteBuf(b"port"))?) {
+        (BencodeValueBorrowed::Bytes(ip), BencodeValueBorrowed::Integer(port)) => {
+            let ip: IpAddr = std::str::from_utf8(ip.as_ref()).ok()?.parse().ok()?;
+            Some(SocketAddr::new(ip, u16::try_from(*port).ok()?))
+        }
+        _ => None,
+    }
+}
+
+/// Four bytes of address and two of port each (BEP 23).
+fn compact_v4(bytes: &[u8]) -> Vec<SocketAddr> {
+    let peer = |&[a, b, c, d, high, low]: &[u8; 6]| {
+        SocketAddr::from(([a, b, c, d], u16::from_be_bytes([high, low])))
+    };
+    bytes.as_chunks().0.iter().map(peer).filter(|peer| peer.port() != 0).collect()
+}
+
+/// Sixteen bytes of address and two of port each (BEP 7).
+fn compact_v6(bytes: &[u8]) -> Vec<SocketAddr> {
+    let peer = |bytes: &[u8; 18]| {
+        let (mut ip, mut port) = ([0; 16], [0; 2]);
+        ip.copy_from_slice(&bytes[..16]);
+        port.copy_from_slice(&bytes[16..]);
+        SocketAddr::from((ip, u16::from_be_bytes(port)))
+    };
+    bytes.as_chunks().0.iter().map(peer).filter(|peer| peer.port() != 0).collect()
+}
+
+/// A refusal comes from the other side, so the network between is up.
+fn from_io(error: io::Error) -> Unanswered {
+    let network_is_up = error.kind() == io::ErrorKind::ConnectionRefused;
+    Unanswered { reason: error.to_string(), network_is_up }
+}
+
+fn from_reqwest(error: reqwest::Error) -> Unanswered {
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    let network_is_up = error.is_body() || kind == Some(std::io::ErrorKind::ConnectionRefused);
+    Unanswered { reason: cause.to_string(), network_is_up }
+}
+
+/// A client for small answers: three redirects, none of them from the world into the house.
+pub fn http_client(settings: &SwarmSettings, timeout: Duration) -> Result<reqwest::Client, reqwest::Error> {
+    let redirects = reqwest::redirect::Policy::custom(|attempt| {
+        let from_inside = attempt.previous().first().is_none_or(|url| is_inside(url));
+        if attempt.previous().len() > 3 {
+            attempt.error("too many redirects")
+        } else if is_inside(attempt.url()) && !from_inside {
+            attempt.error("redirected to a private address")
+        } else {
+            attempt.follow()
+        }
+    });
+    let mut builder =
+        reqwest::Client::builder().timeout(timeout).redirect(redirects).user_agent(super::CLIENT_NAME);
+    if let Some(proxy) = &settings.proxy {
+        builder = builder.proxy(reqwest::Proxy::all(proxy.clone())?);
+    } else if let Some(device) = &settings.bind_device {
+        builder = builder.interface(device);
+    }
+    builder.build()
+}
+
+/// Whether a URL names this machine or its local network outright.
+fn is_inside(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name.trim_end_matches('.').eq_ignore_ascii_case("localhost"),
+        Some(Host::Ipv4(ip)) => is_private(ip.into()),
+        Some(Host::Ipv6(ip)) => is_private(ip.into()),
+        None => true,
+    }
+}
+
+fn is_private(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified(),
+        IpAddr::V6(ip) => {
+            ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_peers_or_reasons() {
+        let peers = peers_in(b"d8:intervali60e5:peers12:\x7f\0\0\x01\x1a\xe1\x7f\0\0\x02\0\0e").unwrap();
+        assert_eq!(peers, ["127.0.0.1:6881".parse().unwrap()], "port 0 cannot be dialled");
+        let listed = peers_in(b"d5:peersld2:ip3:::14:porti7eed2:ip1:x4:porti7eeee").unwrap();
+        assert_eq!(listed, ["[::1]:7".parse().unwrap()]);
+        assert_eq!(peers_in(b"d8:intervali60ee").unwrap(), []);
+        let error = peers_in(b"d14:failure reason4:gonee").unwrap_err();
+        assert!(error.network_is_up && error.reason.contains("gone"));
+        assert!(peers_in(b"<html>").unwrap_err().reason.contains("no sense"));
+    }
+
+    #[test]
+    fn private_addresses_are_known_in_every_spelling() {
+        for inside in [
+            "http://127.0.0.1/",
+            "http://[::1]/",
+            "http://localhost./",
+            "http://10.1.2.3/",
+            "http://[::ffff:192.168.1.1]/",
+            "http://0x7f000001/",
+            "http://169.254.1.1/",
+            "http://[fe80::1]/",
+        ] {
+            assert!(is_inside(&Url::parse(inside).unwrap()), "{inside}");
+        }
+        for outside in ["http://192.0.2.7/", "http://example.org/", "http://[2001:db8::1]/"] {
+            assert!(!is_inside(&Url::parse(outside).unwrap()), "{outside}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! From a reader to a response body. The first bytes are in hand before a body exists, so that whatever
+//! keeps them from coming is still answered with a real status.
+
+use std::{future::Future, ops::Range};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use sync_wrapper::SyncStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::core::{
+    Error,
+    media::Media,
+    reader::{Opened, PieceReader},
+};
+
+/// The first chunk is small: a player's probe often wants no more than a header.
+const FIRST_CHUNK: usize = 64 * 1024;
+
+/// Later chunks: large enough that system calls do not count, and still less than what the connection's
+/// own write queue (about 400 KiB) takes without growing.
+const NEXT_CHUNK: usize = 256 * 1024;
+
+/// One file that can be read from any place, by any number of readers.
+pub trait Content: Clone + Send + Sync + 'static {
+    /// What reads one range of it.
+    type Chunks: Chunks;
+
+    /// What it is.
+    fn media(&self) -> &Media;
+
+    /// A reader over a non-empty range that lies inside the file.
+    fn reader(&self, range: Range<u64>) -> Self::Chunks;
+}
+
+/// Reads one range in order. Dropping it withdraws its claim on the swarm.
+pub trait Chunks: Send + 'static {
+    /// The next bytes, at most `max` of them, `None` at the end of the range.
+    fn chunk(&mut self, max: usize) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send;
+}
+
+impl Content for Opened {
+    type Chunks = PieceReader;
+
+    fn media(&self) -> &Media {
+        Opened::media(self)
+    }
+
+    fn reader(&self, range: Range<u64>) -> PieceReader {
+        Opened::reader(self, range)
+    }
+}
+
+impl Chunks for PieceReader {
+    fn chunk(&mut self, max: usize) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send {
+        PieceReader::chunk(self, max)
+    }
+}
+
+/// Waits for the first bytes, then hands back a stream of all of them.
+///
+/// An error later than that, and `stop`, end the stream early: the client sees a body shorter than announced.
+pub async fn begin(
+    mut chunks: impl Chunks,
+    stop: CancellationToken,
+) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + Sync + 'static, Error> {
+    let first = or_stopped(&stop, chunks.chunk(FIRST_CHUNK)).await?;
+    let first = first.ok_or_else(|| Error::Internal("a reader ended before its first byte".to_owned()))?;
+    let rest = stream::try_unfold((chunks, stop), |(mut chunks, stop)| async move {
+        let next = or_stopped(&stop, chunks.chunk(NEXT_CHUNK)).await;
+        let next = next.inspect_err(|error| tracing::debug!(%error, "a response ends early"))?;
+        Ok(next.map(|bytes| (bytes, (chunks, stop))))
+    });
+    Ok(SyncStream::new(stream::once(async { Ok(first) }).chain(rest)))
+}
+
+async fn or_stopped<T>(
+    stop: &CancellationToken,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    stop.run_until_cancelled(work).await.unwrap_or(Err(Error::Cancelled))
+}

@@ -1,0 +1,521 @@
+//! One opened file for one player on this machine: the server behind `stream --open`.
+//!
+//! It answers only to its own loopback address and only under a path that cannot be guessed, so neither
+//! another machine nor a web page in the user's browser reaches it. It has no CORS, no list, no other file.
+
+use std::{convert::Infallible, future::Future, io, net::SocketAddr, ops::Range, sync::Arc};
+
+use percent_encoding::percent_decode_str;
+use tokio_util::sync::CancellationToken;
+use warp::{
+    Filter, Rejection,
+    http::{HeaderMap, Method, uri::Authority},
+    path::FullPath,
+    reply::{Reply, Response},
+};
+
+use super::{
+    body::{self, Content},
+    guard,
+    plan::{Plan, plan},
+    reply::{self, Problem},
+};
+use crate::core::media::Media;
+
+/// A path segment that cannot be guessed: 128 random bits in hexadecimal.
+pub fn token() -> String {
+    data_encoding::HEXLOWER.encode(&rand::random::<[u8; 16]>())
+}
+
+/// Where a player finds the file. It ends in the file's name, for players that judge by the extension.
+pub fn url(address: SocketAddr, token: &str, media: &Media) -> String {
+    format!("http://{address}/{token}/{}", reply::encoded(segment(media)))
+}
+
+/// Serves `content` on a loopback `listener`, under [`url`], until `shutdown` ends; then cuts what still runs.
+pub async fn serve<C: Content>(
+    listener: std::net::TcpListener,
+    token: &str,
+    content: C,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let stop = CancellationToken::new();
+    let site = Arc::new(Site {
+        address: listener.local_addr()?,
+        path: format!("/{token}/{}", segment(content.media())),
+        content,
+        stop: stop.clone(),
+    });
+    let shutdown = async move {
+        shutdown.await;
+        stop.cancel();
+    };
+    warp::serve(routes(site)).incoming(listener).graceful(shutdown).run().await;
+    Ok(())
+}
+
+/// The name as a path segment that no client takes for a step upwards.
+fn segment(media: &Media) -> &str {
+    match media.name() {
+        "" | "." | ".." => "file",
+        name => name,
+    }
+}
+
+struct Site<C> {
+    address: SocketAddr,
+    /// The one path, decoded.
+    path: String,
+    content: C,
+    /// Ends the bodies that are still running.
+    stop: CancellationToken,
+}
+
+type AuthorityOrNot = Result<Option<Authority>, Problem>;
+
+fn routes<C: Content>(
+    site: Arc<Site<C>>,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
+    let authority = warp::host::optional()
+        .map(AuthorityOrNot::Ok)
+        .or_else(|_: Rejection| async { Ok::<_, Infallible>((Err(guard::malformed()),)) });
+    warp::any()
+        .map(move || site.clone())
+        .and(authority)
+        .and(warp::method())
+        .and(warp::path::full())
+        .and(warp::header::headers_cloned())
+        .then(answer::<C>)
+}
+
+async fn answer<C: Content>(
+    site: Arc<Site<C>>,
+    authority: AuthorityOrNot,
+    method: Method,
+    path: FullPath,
+    headers: HeaderMap,
+) -> Response {
+    let answered = match site.admit(authority, &method, &path, &headers) {
+        Ok(()) => site.respond(&method, &headers).await,
+        Err(refusal) => Err(refusal),
+    };
+    answered.unwrap_or_else(Problem::into_response)
+}
+
+impl<C: Content> Site<C> {
+    fn admit(
+        &self,
+        authority: AuthorityOrNot,
+        method: &Method,
+        path: &FullPath,
+        headers: &HeaderMap,
+    ) -> Result<(), Problem> {
+        guard::addressed_to(self.address, headers, authority?.as_ref())?;
+        if !same(&percent_decode_str(path.as_str()).collect::<Vec<u8>>(), self.path.as_bytes()) {
+            return Err(Problem::not_found());
+        }
+        if method != Method::GET && method != Method::HEAD {
+            return Err(Problem::read_only());
+        }
+        Ok(())
+    }
+
+    async fn respond(&self, method: &Method, headers: &HeaderMap) -> Result<Response, Problem> {
+        let media = self.content.media();
+        let (range, partial) = match plan(method, headers, &reply::etag(media), media.len) {
+            Plan::Whole => (0..media.len, false),
+            Plan::Part(range) => (range, true),
+            Plan::NotModified => return Ok(reply::not_modified(media)),
+            Plan::PreconditionFailed => return Err(Problem::precondition()),
+            Plan::Unsatisfiable => return Err(Problem::range(media.len)),
+        };
+        let body = if method == Method::HEAD || range.is_empty() {
+            Response::default()
+        } else {
+            self.body(range.clone()).await?
+        };
+        Ok(if partial { reply::part(media, &range, body) } else { reply::whole(media, body) })
+    }
+
+    /// A body of this range, once its first bytes are there.
+    async fn body(&self, range: Range<u64>) -> Result<Response, Problem> {
+        let begin = body::begin(self.content.reader(range), self.stop.clone());
+        let stream = begin.await.map_err(|error| Problem::from(&error))?;
+        Ok(warp::reply::stream(stream).into_response())
+    }
+}
+
+/// Equality in a time that does not tell how much of a secret was right.
+fn same(given: &[u8], expected: &[u8]) -> bool {
+    given.len() == expected.len() && given.iter().zip(expected).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, time::Duration};
+
+    use bytes::Bytes;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+        sync::watch,
+        task::JoinHandle,
+    };
+
+    use super::*;
+    use crate::{
+        core::{Error, failed::FailureKind, source::InfoHash},
+        http::body::Chunks,
+    };
+
+    const NAME: &str = "A Film #1 (Amélie)?.mkv";
+    const HASH: InfoHash = InfoHash::new([0x5a; 20]);
+
+    /// A file in memory that ends, fails or stalls where it is told to.
+    #[derive(Clone)]
+    struct Fake {
+        media: Media,
+        bytes: Bytes,
+        end: End,
+        at: u64,
+        readers: watch::Sender<Readers>,
+    }
+
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum End {
+        Whole,
+        Fails,
+        Stalls,
+    }
+
+    #[derive(Clone, Copy, Default, Debug)]
+    struct Readers {
+        opened: usize,
+        open: usize,
+    }
+
+    impl Fake {
+        fn new(len: usize, end: End, at: u64) -> Self {
+            let media = Media { info_hash: HASH, index: 2, path: format!("dir/{NAME}"), len: len as u64 };
+            let bytes = (0..len).map(|i| (i * 7 + i / 251) as u8).collect();
+            Self { media, bytes, end, at, readers: watch::Sender::default() }
+        }
+    }
+
+    struct FakeReader {
+        fake: Fake,
+        range: Range<u64>,
+    }
+
+    impl Content for Fake {
+        type Chunks = FakeReader;
+
+        fn media(&self) -> &Media {
+            &self.media
+        }
+
+        fn reader(&self, range: Range<u64>) -> FakeReader {
+            assert!(range.start < range.end && range.end <= self.media.len);
+            self.readers.send_modify(|readers| {
+                readers.opened += 1;
+                readers.open += 1;
+            });
+            FakeReader { fake: self.clone(), range }
+        }
+    }
+
+    impl Chunks for FakeReader {
+        async fn chunk(&mut self, max: usize) -> Result<Option<Bytes>, Error> {
+            let start = self.range.start;
+            if start >= self.fake.at && self.fake.end != End::Whole {
+                if self.fake.end == End::Stalls {
+                    std::future::pending::<()>().await;
+                }
+                let reason = "no peers found after 60s".to_owned();
+                return Err(Error::Failed { info_hash: HASH, kind: FailureKind::NoPeers, reason });
+            }
+            let limit = if self.fake.end == End::Whole { self.range.end } else { self.fake.at };
+            let end = self.range.end.min(limit).min(start + max as u64);
+            self.range.start = end;
+            Ok((start < end).then(|| self.fake.bytes.slice(start as usize..end as usize)))
+        }
+    }
+
+    impl Drop for FakeReader {
+        fn drop(&mut self) {
+            self.fake.readers.send_modify(|readers| readers.open -= 1);
+        }
+    }
+
+    struct Server {
+        address: SocketAddr,
+        path: String,
+        fake: Fake,
+        stop: CancellationToken,
+        task: JoinHandle<io::Result<()>>,
+    }
+
+    impl Server {
+        fn start(fake: Fake) -> Self {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+            let address = listener.local_addr().expect("an address");
+            let token = token();
+            let url = url(address, &token, &fake.media);
+            let path = url.strip_prefix(&format!("http://{address}")).expect("our address").to_owned();
+            let (content, stop) = (fake.clone(), CancellationToken::new());
+            let shutdown = stop.clone().cancelled_owned();
+            let task = tokio::spawn(async move { serve(listener, &token, content, shutdown).await });
+            Self { address, path, fake, stop, task }
+        }
+
+        fn film(len: usize) -> Self {
+            Self::start(Fake::new(len, End::Whole, 0))
+        }
+
+        /// Sends a request and leaves the rest to the caller.
+        async fn send(&self, request: &str) -> TcpStream {
+            let mut stream = TcpStream::connect(self.address).await.expect("connected");
+            stream.write_all(request.as_bytes()).await.expect("sent");
+            stream
+        }
+
+        async fn raw(&self, request: &str) -> Answer {
+            let mut stream = self.send(request).await;
+            let mut bytes = Vec::new();
+            soon(stream.read_to_end(&mut bytes)).await.expect("an answer");
+            Answer::parse(&bytes)
+        }
+
+        /// A well-formed request with further header lines.
+        async fn ask(&self, method: &str, path: &str, lines: &str) -> Answer {
+            let host = self.address;
+            self.raw(&format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{lines}\r\n"))
+                .await
+        }
+
+        async fn get(&self, lines: &str) -> Answer {
+            self.ask("GET", &self.path, lines).await
+        }
+
+        async fn readers(&self, wanted: impl FnMut(&Readers) -> bool) {
+            soon(self.fake.readers.subscribe().wait_for(wanted)).await.expect("the server holds the sender");
+        }
+
+        fn opened(&self) -> usize {
+            self.fake.readers.borrow().opened
+        }
+    }
+
+    /// A guard against hanging, far above what anything here takes.
+    async fn soon<T>(work: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(20), work).await.expect("it hangs")
+    }
+
+    #[derive(Debug)]
+    struct Answer {
+        status: u16,
+        headers: HashMap<String, String>,
+        body: Vec<u8>,
+    }
+
+    impl Answer {
+        fn parse(bytes: &[u8]) -> Self {
+            let split = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a whole head");
+            let head = std::str::from_utf8(&bytes[..split]).expect("text");
+            let mut lines = head.split("\r\n");
+            let status = lines.next().expect("a status line")[9..12].parse().expect("a status");
+            let headers = lines.map(|line| line.split_once(": ").expect("a header line"));
+            let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+            Self { status, headers, body: bytes[split + 4..].to_vec() }
+        }
+
+        fn kind(&self) -> String {
+            let json: serde_json::Value = serde_json::from_slice(&self.body).expect("JSON");
+            assert!(json["error"].is_string() && json["message"].is_string());
+            json["type"].as_str().expect("a type").to_owned()
+        }
+    }
+
+    #[tokio::test]
+    async fn the_whole_file_arrives_with_what_a_player_needs_to_know() {
+        let server = Server::film(1_500_000);
+        let answer = server.get("").await;
+        assert_eq!(answer.status, 200);
+        assert!(answer.body == server.fake.bytes);
+        assert_eq!(answer.headers["content-length"], "1500000");
+        assert_eq!(answer.headers["content-type"], "video/x-matroska");
+        assert_eq!(answer.headers["accept-ranges"], "bytes");
+        assert_eq!(answer.headers["etag"], format!("\"{HASH}-2\""));
+        assert!(answer.headers.keys().all(|name| !name.starts_with("access-control-")));
+    }
+
+    #[tokio::test]
+    async fn a_range_arrives_as_a_part() {
+        let server = Server::film(300_000);
+        for (range, bytes) in [("100-199", 100..200), ("-1", 299_999..300_000), ("70000-", 70_000..300_000)] {
+            let answer = server.get(&format!("Range: bytes={range}\r\n")).await;
+            assert_eq!(answer.status, 206);
+            let expected = format!("bytes {}-{}/300000", bytes.start, bytes.end - 1);
+            assert_eq!(answer.headers["content-range"], expected);
+            assert!(answer.body == server.fake.bytes[bytes]);
+        }
+        let answer = server.get("Range: bytes=300000-\r\n").await;
+        assert_eq!((answer.status, answer.kind().as_str()), (416, "range"));
+        assert_eq!(answer.headers["content-range"], "bytes */300000");
+        assert_eq!(server.opened(), 3);
+    }
+
+    #[tokio::test]
+    async fn head_tells_the_length_and_opens_no_reader() {
+        let server = Server::film(1000);
+        let answer = server.ask("HEAD", &server.path, "Range: bytes=0-9\r\n").await;
+        assert_eq!((answer.status, answer.body.len()), (200, 0));
+        assert_eq!(answer.headers["content-length"], "1000");
+        assert_eq!(server.opened(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_empty_file_is_an_empty_answer() {
+        let server = Server::film(0);
+        let answer = server.get("Range: bytes=0-\r\n").await;
+        assert_eq!((answer.status, answer.body.len(), server.opened()), (200, 0, 0));
+        assert_eq!(answer.headers["content-length"], "0");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_has_the_file_gets_no_bytes_again() {
+        let server = Server::film(1000);
+        let answer = server.get(&format!("If-None-Match: \"{HASH}-2\"\r\n")).await;
+        assert_eq!((answer.status, answer.body.len()), (304, 0));
+        let answer = server.get("If-Match: \"other\"\r\nRange: bytes=0-1\r\n").await;
+        assert_eq!((answer.status, answer.kind().as_str()), (412, "precondition"));
+        assert_eq!(server.opened(), 0);
+    }
+
+    #[tokio::test]
+    async fn nothing_but_the_one_path_exists() {
+        let server = Server::film(1000);
+        let name = server.path.rsplit('/').next().expect("a name");
+        let token = &server.path[..33];
+        let other = format!("/{}/{name}", token_of_zeros());
+        for path in ["/", "/x", token, &format!("{token}/"), &format!("{token}/other.srt"), &other] {
+            let answer = server.ask("GET", path, "").await;
+            assert_eq!((answer.status, answer.kind().as_str()), (404, "not_found"), "{path}");
+            assert_eq!(answer.headers["cache-control"], "no-store");
+        }
+        for method in ["POST", "DELETE", "OPTIONS", "PUT"] {
+            let answer = server.ask(method, &server.path, "Content-Length: 0\r\n").await;
+            assert_eq!((answer.status, answer.headers["allow"].as_str()), (405, "GET, HEAD"), "{method}");
+        }
+        assert_eq!(server.opened(), 0);
+    }
+
+    fn token_of_zeros() -> String {
+        "0".repeat(32)
+    }
+
+    #[tokio::test]
+    async fn a_name_encoded_in_another_way_is_the_same_name() {
+        let server = Server::film(1000);
+        let lower = server.path.replace("%C3%A9", "%c3%a9").replace("%28", "(");
+        assert_ne!(lower, server.path);
+        assert_eq!(server.ask("GET", &lower, "").await.status, 200);
+    }
+
+    #[tokio::test]
+    async fn only_the_address_that_was_bound_is_answered() {
+        let server = Server::film(10);
+        let port = server.address.port();
+        let with = |hosts: &str| format!("GET {} HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n", server.path);
+        let misdirected = [
+            format!("localhost:{port}"),
+            "127.0.0.1".to_owned(),
+            "127.0.0.1:1".to_owned(),
+            format!("127.0.0.1.evil.example:{port}"),
+            format!("evil.example:{port}"),
+            format!("127.0.0.1.:{port}"),
+            format!("[::1]:{port}"),
+            format!("[::ffff:127.0.0.1]:{port}"),
+            format!("user@127.0.0.1:{port}"),
+            format!("127.1:{port}"),
+            format!("0.0.0.0:{port}"),
+            format!("127.0.0.1:0{port}"),
+        ];
+        for host in misdirected {
+            let answer = server.raw(&with(&format!("Host: {host}\r\n"))).await;
+            assert_eq!((answer.status, answer.kind().as_str()), (421, "misdirected"), "{host}");
+        }
+        let own = format!("Host: 127.0.0.1:{port}\r\n");
+        let malformed = [String::new(), "Host:\r\n".to_owned(), "Host: a b\r\n".to_owned(), own.repeat(2)];
+        for hosts in malformed {
+            let answer = server.raw(&with(&hosts)).await;
+            assert_eq!((answer.status, answer.kind().as_str()), (400, "bad_request"), "{hosts:?}");
+        }
+        let elsewhere =
+            format!("GET http://evil.example{} HTTP/1.1\r\n{own}Connection: close\r\n\r\n", server.path);
+        assert_eq!(server.raw(&elsewhere).await.status, 400);
+        assert_eq!(server.opened(), 0);
+        assert_eq!(server.raw(&with(&own)).await.status, 200);
+    }
+
+    #[tokio::test]
+    async fn a_failure_before_the_first_byte_is_a_real_status() {
+        let server = Server::start(Fake::new(1000, End::Fails, 0));
+        let answer = server.get("Range: bytes=0-\r\n").await;
+        assert_eq!((answer.status, answer.kind().as_str()), (404, "no_peers"));
+        assert!(!answer.headers.contains_key("etag") && !answer.headers.contains_key("accept-ranges"));
+    }
+
+    #[tokio::test]
+    async fn a_failure_after_it_is_a_body_that_is_visibly_short() {
+        let server = Server::start(Fake::new(2_000_000, End::Fails, 1_000_000));
+        let answer = server.get("").await;
+        assert_eq!((answer.status, answer.headers["content-length"].as_str()), (200, "2000000"));
+        assert!(answer.body.len() <= 1_000_000 && server.fake.bytes.starts_with(&answer.body));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_takes_its_reader_along() {
+        let server = Server::start(Fake::new(1000, End::Stalls, 10));
+        let get = format!("GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", server.path, server.address);
+        let mut playing = server.send(&get).await;
+        let mut first = [0; 12];
+        soon(playing.read_exact(&mut first)).await.expect("a status line");
+        server.readers(|readers| readers.open == 1).await;
+        drop(playing);
+        server.readers(|readers| readers.open == 0).await;
+
+        let before_a_byte = get.replacen("\r\n\r\n", "\r\nRange: bytes=500-\r\n\r\n", 1);
+        let waiting = server.send(&before_a_byte).await;
+        server.readers(|readers| readers.opened == 2).await;
+        drop(waiting);
+        server.readers(|readers| readers.open == 0).await;
+    }
+
+    #[tokio::test]
+    async fn the_end_cuts_what_still_runs() {
+        let server = Server::start(Fake::new(1000, End::Stalls, 10));
+        let get = format!("GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", server.path, server.address);
+        let (_playing, _idle) = (server.send(&get).await, TcpStream::connect(server.address).await);
+        server.readers(|readers| readers.open == 1).await;
+        server.stop.cancel();
+        soon(server.task).await.expect("no panic").expect("no error");
+        assert_eq!(server.fake.readers.borrow().open, 0);
+        assert!(TcpStream::connect(server.address).await.is_err());
+    }
+
+    #[test]
+    fn a_url_survives_any_name() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 4000));
+        let with =
+            |path: &str| url(address, "t", &Media { info_hash: HASH, index: 0, path: path.into(), len: 1 });
+        assert_eq!(with("a/b c?#%.mkv"), "http://127.0.0.1:4000/t/b%20c%3F%23%25.mkv");
+        for hostile in ["..", ".", "", "a/.."] {
+            assert_eq!(with(hostile), "http://127.0.0.1:4000/t/file");
+        }
+        assert_ne!(token(), token());
+        assert_eq!(token().len(), 32);
+    }
+}

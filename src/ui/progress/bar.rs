@@ -1,0 +1,151 @@
+//! The bar on a terminal: a spinner with words while waiting, then a bar with words. Never wider than a line.
+
+use std::fmt;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use rustix::termios;
+
+use super::words;
+use crate::{
+    core::status::{Phase, Status},
+    ui::{screen::Screen, text},
+};
+
+/// Below this width the words alone fill the line: sizes, rate and remaining time take up to 50 columns, and a bar
+/// of less than 20 tells nothing.
+const ROOM_FOR_BAR: usize = 72;
+
+pub(super) struct Bar {
+    bar: ProgressBar,
+    look: Option<Look>,
+}
+
+/// What the line is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Words,
+    Bar,
+    NamedBar,
+}
+
+impl Bar {
+    pub(super) fn new(screen: &Screen) -> Self {
+        Self { bar: screen.bars().add(ProgressBar::no_length()), look: None }
+    }
+
+    pub(super) fn show(&mut self, status: &Status) {
+        let look = Look::of(status, columns());
+        if self.look.replace(look) != Some(look) {
+            self.bar.set_style(look.style());
+        }
+        match look {
+            Look::Words => self.bar.set_message(words::describe(status)),
+            Look::Bar | Look::NamedBar => {
+                self.bar.set_prefix(name(status));
+                self.bar.set_message(numbers(status));
+                self.bar.set_length(status.total.unwrap_or(0));
+                self.bar.set_position(status.delivered);
+            }
+        }
+        self.bar.tick();
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl fmt::Debug for Bar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bar").field("look", &self.look).finish_non_exhaustive()
+    }
+}
+
+impl Look {
+    fn of(status: &Status, columns: u16) -> Self {
+        let has_bar =
+            status.phase == Phase::Streaming && status.total.is_some() && !words::is_waiting(status);
+        match usize::from(columns) {
+            room if !has_bar || room < ROOM_FOR_BAR => Look::Words,
+            room if room < ROOM_FOR_BAR + 1 + columns_of(&name(status)) => Look::Bar,
+            _ => Look::NamedBar,
+        }
+    }
+
+    fn style(self) -> ProgressStyle {
+        let template = match self {
+            Look::Words => "{spinner} {wide_msg}",
+            Look::Bar => "{spinner} {percent:>3}% {wide_bar} {msg}",
+            Look::NamedBar => "{spinner} {prefix} {percent:>3}% {wide_bar} {msg}",
+        };
+        ProgressStyle::with_template(template)
+            .expect("the templates above are well formed")
+            .progress_chars("━╸ ")
+    }
+}
+
+fn name(status: &Status) -> String {
+    status.name.as_deref().map(words::short).unwrap_or_default()
+}
+
+/// At most so wide: no character takes more than two columns.
+fn columns_of(text: &str) -> usize {
+    text.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum()
+}
+
+fn numbers(status: &Status) -> String {
+    let total = status.total.map(|total| format!("/{}", text::size(total))).unwrap_or_default();
+    format!("{}{total} {}", text::size(status.delivered), words::pace(status).unwrap_or_default())
+}
+
+/// The width of the terminal on standard error now: it may be resized at any time.
+fn columns() -> u16 {
+    termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| size.ws_col)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn streaming(name: &str) -> Status {
+        Status {
+            phase: Phase::Streaming,
+            name: Some(name.into()),
+            total: Some(1023 << 40),
+            delivered: 1000 << 40,
+            download_rate: 1023 << 10,
+            elapsed: Duration::from_secs(1),
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn the_numbers_beside_a_bar_leave_it_room_at_their_longest() {
+        // spinner, percent and the spaces between: 2 + 5 + 1.
+        let beside = numbers(&streaming("x")).chars().count() + 8;
+        assert!(beside + 10 <= ROOM_FOR_BAR, "{beside}");
+    }
+
+    #[test]
+    fn a_line_shows_what_its_width_has_room_for() {
+        let wide = "語".repeat(60);
+        assert_eq!(Look::of(&streaming("film.mkv"), 40), Look::Words);
+        assert_eq!(Look::of(&streaming("film.mkv"), 72), Look::Bar);
+        assert_eq!(Look::of(&streaming("film.mkv"), 81), Look::NamedBar);
+        assert_eq!(Look::of(&streaming(&wide), 120), Look::Bar);
+        assert_eq!(Look::of(&streaming(&wide), 200), Look::NamedBar);
+        let waiting = Status { phase: Phase::FirstPiece, ..streaming("film.mkv") };
+        assert_eq!(Look::of(&waiting, 200), Look::Words);
+    }
+
+    #[test]
+    fn every_look_has_a_style() {
+        for look in [Look::Words, Look::Bar, Look::NamedBar] {
+            look.style();
+        }
+    }
+}

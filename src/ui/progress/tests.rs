@@ -1,0 +1,209 @@
+use super::*;
+use crate::core::status::Phase;
+
+fn looking() -> Status {
+    Status {
+        round: 1,
+        rounds: 4,
+        dht_nodes: Some(12),
+        trackers: 3,
+        trackers_answered: 1,
+        peers_seen: 4,
+        peers_connecting: 1,
+        ..at(8)
+    }
+}
+
+fn at(seconds: u64) -> Status {
+    Status { elapsed: Duration::from_secs(seconds), ..Status::default() }
+}
+
+fn streaming() -> Status {
+    Status {
+        phase: Phase::Streaming,
+        name: Some("film.mkv".into()),
+        total: Some(1 << 30),
+        delivered: 400 << 20,
+        download_rate: 5 << 20,
+        peers_connected: 2,
+        ..at(90)
+    }
+}
+
+/// What is said when the status is looked at every quarter of a second, with the second it is said at.
+fn said(
+    seconds: u64,
+    mut line: impl FnMut(&Status) -> Option<String>,
+    mut status_at: impl FnMut(Duration) -> Status,
+) -> Vec<(f32, String)> {
+    let ticks = (0..seconds * 4).map(|tick| Duration::from_millis(250 * tick));
+    ticks
+        .filter_map(|now| {
+            let status = Status { elapsed: now, ..status_at(now) };
+            line(&status).map(|line| (now.as_secs_f32(), line))
+        })
+        .collect()
+}
+
+fn times(said: &[(f32, String)]) -> Vec<f32> {
+    said.iter().map(|(at, _)| *at).collect()
+}
+
+#[test]
+fn looking_for_peers_says_who_was_asked_and_what_came_of_it() {
+    insta::assert_snapshot!(words::describe(&looking()), @"looking for peers: 12 DHT nodes, 1 of 3 trackers answered, 4 peers seen, 1 being dialled … 8s");
+    insta::assert_snapshot!(words::describe(&at(0)), @"looking for peers: DHT off, no trackers, no peer seen yet … 0s");
+    let later = Status {
+        round: 2,
+        dht_nodes: Some(1),
+        trackers: 1,
+        trackers_answered: 0,
+        trackers_failed: 1,
+        peers_seen: 1,
+        peers_connected: 1,
+        trouble: Some("tracker \u{1b}[31m says no\n".into()),
+        ..looking()
+    };
+    insta::assert_snapshot!(words::describe(&later), @r"looking for peers: 1 DHT node, 0 of 1 tracker answered (1 failed), 1 peer seen, 1 being dialled, 1 connected, round 2 of 4, last trouble: tracker \u{1b}[31m says no\u{a} … 8s");
+}
+
+#[test]
+fn metadata_and_first_piece_say_who_could_send_them() {
+    let metadata = Status { phase: Phase::Metadata, peers_connected: 1, metadata_bytes: 32768, ..at(9) };
+    insta::assert_snapshot!(words::describe(&metadata), @"fetching metadata: 1 peer connected, 32.00 KiB so far … 9s");
+    let first = Status { phase: Phase::FirstPiece, download_rate: 122880, peers_sending: 1, ..streaming() };
+    insta::assert_snapshot!(words::describe(&first), @"first piece of film.mkv: 2 peers connected, 1 sending, 120.00 KiB/s … 90s");
+    let unnamed = Status { name: None, download_rate: 0, ..first };
+    insta::assert_snapshot!(words::describe(&unnamed), @"first piece of the file: 2 peers connected, 1 sending … 90s");
+}
+
+#[test]
+fn streaming_says_how_much_how_fast_and_how_long() {
+    insta::assert_snapshot!(words::describe(&streaming()), @"film.mkv: 39% of 1.00 GiB, 5.00 MiB/s, 2m 5s left");
+    let no_length = Status { total: None, ..streaming() };
+    insta::assert_snapshot!(words::describe(&no_length), @"film.mkv: 400.00 MiB, 5.00 MiB/s");
+    let stalled = Status { download_rate: 0, waiting_for_piece: Some(17), ..streaming() };
+    insta::assert_snapshot!(words::describe(&stalled), @"film.mkv: 39% of 1.00 GiB, waiting for piece 17, 2 peers connected … 90s");
+    let from_disk = Status { download_rate: 0, ..streaming() };
+    insta::assert_snapshot!(words::describe(&from_disk), @"film.mkv: 39% of 1.00 GiB");
+    let slow = Status { download_rate: 1000, ..streaming() };
+    insta::assert_snapshot!(words::describe(&slow), @"film.mkv: 39% of 1.00 GiB, 1000 B/s, 7d 13h left");
+}
+
+#[test]
+fn the_end_says_what_was_delivered() {
+    insta::assert_snapshot!(words::summary("film.mkv", 3 << 30, Duration::from_secs(200)), @"film.mkv: 3.00 GiB in 3m 20s (15.36 MiB/s)");
+    insta::assert_snapshot!(words::summary("a\u{202e}vkm.exe", 0, Duration::ZERO), @r"a\u{202e}vkm.exe: 0 B in 0.0s (0 B/s)");
+}
+
+#[test]
+fn percentages_never_leave_their_range() {
+    let percent = |delivered, total| words::percent(&Status { delivered, total, ..Status::default() });
+    assert_eq!(percent(0, None), None);
+    assert_eq!(percent(0, Some(0)), None);
+    assert_eq!(percent(9, Some(10)), Some(90));
+    assert_eq!(percent(99, Some(10)), Some(100));
+    assert_eq!(percent(u64::MAX / 2, Some(u64::MAX)), Some(49));
+}
+
+#[test]
+fn a_hostile_name_is_harmless_and_short_in_every_form() {
+    let name = format!("\u{feff}../\u{1b}]0;x\u{7}\r\n\0{}", "語".repeat(300));
+    let status = Status { name: Some(name.clone()), ..streaming() };
+    let json = JsonPace::default().line(&status).unwrap();
+    for line in [words::describe(&status), words::summary(&name, 1, Duration::ZERO), json.clone()] {
+        assert!(!line.contains(|c: char| c.is_control() || c == '\u{feff}'), "{line}");
+    }
+    assert!(words::describe(&status).chars().count() < 100);
+    let parsed: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(parsed["name"], serde_json::json!(name), "scripts get the name itself");
+}
+
+#[test]
+fn plain_lines_come_at_once_then_every_five_seconds_while_nothing_happens() {
+    let mut pace = PlainPace::default();
+    let said = said(16, |status| pace.line(status), |_| looking());
+    assert_eq!(times(&said), [0.0, 5.0, 10.0, 15.0]);
+    assert!(said[1].1.ends_with("… 5s"), "{said:?}");
+}
+
+#[test]
+fn plain_lines_tell_news_at_most_once_a_second() {
+    let mut pace = PlainPace::default();
+    let restless = |now: Duration| Status { peers_seen: now.as_millis() as usize, ..looking() };
+    assert_eq!(times(&said(4, |status| pace.line(status), restless)), [0.0, 1.0, 2.0, 3.0]);
+}
+
+#[test]
+fn plain_lines_follow_a_stream_in_steps_of_five_percent() {
+    let mut pace = PlainPace::default();
+    let steady =
+        |now: Duration| Status { delivered: now.as_millis() as u64, total: Some(100_000), ..streaming() };
+    let said = said(100, |status| pace.line(status), steady);
+    assert_eq!(said.len(), 20);
+    assert!(said.windows(2).all(|pair| pair[1].0 - pair[0].0 == 5.0), "{said:?}");
+}
+
+#[test]
+fn plain_lines_of_a_huge_slow_stream_come_every_half_minute_and_of_a_stall_every_five_seconds() {
+    let mut pace = PlainPace::default();
+    let slow =
+        |now: Duration| Status { delivered: now.as_millis() as u64, total: Some(1 << 40), ..streaming() };
+    assert_eq!(times(&said(61, |status| pace.line(status), slow)), [0.0, 30.0, 60.0]);
+    let stalled = Status { waiting_for_piece: Some(17), download_rate: 0, ..streaming() };
+    let mut pace = PlainPace::default();
+    assert_eq!(times(&said(11, |status| pace.line(status), |_| stalled.clone())), [0.0, 5.0, 10.0]);
+}
+
+#[test]
+fn json_lines_come_on_change_at_most_four_a_second_and_every_five_seconds() {
+    let mut pace = JsonPace::default();
+    let still = said(11, |status| pace.line(status), |_| looking());
+    assert_eq!(times(&still), [0.0, 5.0, 10.0]);
+    let restless = |now: Duration| Status { peers_seen: now.as_millis() as usize, ..looking() };
+    let mut pace = JsonPace::default();
+    assert_eq!(said(2, |status| pace.line(status), restless).len(), 8);
+    let mut pace = JsonPace::default();
+    let hasty = (0..20).filter(|tick| {
+        pace.line(&Status {
+            peers_seen: *tick,
+            elapsed: Duration::from_millis(50 * *tick as u64),
+            ..looking()
+        })
+        .is_some()
+    });
+    assert_eq!(hasty.count(), 4, "0, 250, 500 and 750 ms");
+}
+
+#[test]
+fn a_json_line_is_the_status_and_the_time() {
+    let line = JsonPace::default().line(&looking()).unwrap();
+    let parsed: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(parsed["phase"], "peers");
+    assert_eq!(parsed["elapsed_ms"], 8000);
+    assert_eq!(parsed["dht_nodes"], 12);
+    assert_eq!(parsed["total"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_bar_without_a_terminal_becomes_plain_lines() {
+    use ProgressMode::{Auto, Bar, Json, None, Plain};
+    let on = [(Auto, Bar), (Bar, Bar), (Plain, Plain), (Json, Json), (None, None)];
+    let off = [(Auto, Plain), (Bar, Plain), (Plain, Plain), (Json, Json), (None, None)];
+    for (table, terminal) in [(on, true), (off, false)] {
+        for (asked, shown) in table {
+            assert_eq!(effective(asked, terminal), shown);
+        }
+    }
+}
+
+#[test]
+fn dropping_progress_ends_its_thread_at_once() {
+    let (sender, receiver) = watch::channel(looking());
+    let progress = Progress::start(ProgressMode::None, &Screen::new(), receiver.clone());
+    assert!(progress.renderer.is_none(), "nothing to show, nothing to run");
+    let mut progress = Progress::start(ProgressMode::Json, &Screen::new(), receiver);
+    assert_eq!(sender.receiver_count(), 1);
+    progress.stop();
+    assert_eq!(sender.receiver_count(), 0, "the thread is gone, and its receiver with it");
+}

@@ -1,0 +1,165 @@
+//! What is said about a [`Status`]. Pure; foreign names come out harmless and short.
+
+use std::time::Duration;
+
+use crate::{
+    core::status::{Phase, Status},
+    ui::text::{self, Printable},
+};
+
+/// So much of a name is shown: the rest of the line must fit beside it.
+const NAME_CHARS: usize = 40;
+
+/// One line about an attempt: what it waits for, why, and for how long.
+pub fn describe(status: &Status) -> String {
+    let words = facts(status);
+    if is_waiting(status) { format!("{words} … {}s", status.elapsed.as_secs()) } else { words }
+}
+
+/// [`describe`] without the passing of time: it changes only when there is something new to say.
+pub fn facts(status: &Status) -> String {
+    let mut parts = match status.phase {
+        Phase::Peers => discovery(status),
+        Phase::Metadata => metadata(status),
+        Phase::FirstPiece => pieces(status),
+        Phase::Streaming => delivery(status),
+    };
+    if let Some(trouble) = status.trouble.as_ref().filter(|_| is_waiting(status)) {
+        parts.push(format!("last trouble: {}", Printable(trouble)));
+    }
+    format!("{}: {}", subject(status), parts.join(", "))
+}
+
+/// The line that ends a successful stream.
+pub fn summary(name: &str, bytes: u64, elapsed: Duration) -> String {
+    let rate = (bytes as f64 / elapsed.as_secs_f64().max(0.001)) as u64;
+    format!("{}: {} in {} ({}/s)", short(name), text::size(bytes), took(elapsed), text::size(rate))
+}
+
+/// Nothing flows right now.
+pub(super) fn is_waiting(status: &Status) -> bool {
+    status.phase != Phase::Streaming || (status.waiting_for_piece.is_some() && status.download_rate == 0)
+}
+
+/// How much of the stream has been delivered, once its length is known.
+pub(super) fn percent(status: &Status) -> Option<u8> {
+    let total = status.total.filter(|&total| total > 0)?;
+    // At most 100, so that it always fits.
+    Some((u128::from(status.delivered.min(total)) * 100 / u128::from(total)) as u8)
+}
+
+/// "1.20 MiB/s, 2m 3s left"; nothing while the swarm is not needed because the disk has it all.
+pub(super) fn pace(status: &Status) -> Option<String> {
+    let left = status.total.unwrap_or(0).saturating_sub(status.delivered);
+    let seconds = left.checked_div(status.download_rate)?;
+    let rate = format!("{}/s", text::size(status.download_rate));
+    Some(if left > 0 { format!("{rate}, {} left", coarse(seconds + 1)) } else { rate })
+}
+
+/// A foreign name, harmless and short.
+pub(super) fn short(name: &str) -> String {
+    let harmless = Printable(name).to_string();
+    match harmless.char_indices().nth(NAME_CHARS) {
+        Some((end, _)) => format!("{}…", &harmless[..end]),
+        None => harmless,
+    }
+}
+
+fn subject(status: &Status) -> String {
+    let name = || status.name.as_deref().map_or_else(|| "the file".into(), short);
+    match status.phase {
+        Phase::Peers => "looking for peers".into(),
+        Phase::Metadata => "fetching metadata".into(),
+        Phase::FirstPiece => format!("first piece of {}", name()),
+        Phase::Streaming => name(),
+    }
+}
+
+fn discovery(status: &Status) -> Vec<String> {
+    let mut parts = vec![
+        status.dht_nodes.map_or_else(|| "DHT off".into(), |nodes| count(nodes, "DHT node")),
+        trackers(status),
+        match status.peers_seen {
+            0 => "no peer seen yet".into(),
+            seen => format!("{} seen", count(seen, "peer")),
+        },
+    ];
+    if status.peers_connecting > 0 {
+        parts.push(format!("{} being dialled", status.peers_connecting));
+    }
+    if status.peers_connected > 0 {
+        parts.push(format!("{} connected", status.peers_connected));
+    }
+    if status.round > 1 {
+        parts.push(format!("round {} of {}", status.round, status.rounds));
+    }
+    parts
+}
+
+fn trackers(status: &Status) -> String {
+    let failed = match status.trackers_failed {
+        0 => String::new(),
+        failed => format!(" ({failed} failed)"),
+    };
+    match status.trackers {
+        0 => "no trackers".into(),
+        asked => format!("{} of {} answered{failed}", status.trackers_answered, count(asked, "tracker")),
+    }
+}
+
+fn metadata(status: &Status) -> Vec<String> {
+    let mut parts = vec![connected(status)];
+    if status.metadata_bytes > 0 {
+        parts.push(format!("{} so far", text::size(status.metadata_bytes)));
+    }
+    parts
+}
+
+fn pieces(status: &Status) -> Vec<String> {
+    let mut parts = vec![connected(status)];
+    if status.peers_sending > 0 {
+        parts.push(format!("{} sending", status.peers_sending));
+    }
+    if status.download_rate > 0 {
+        parts.push(format!("{}/s", text::size(status.download_rate)));
+    }
+    parts
+}
+
+fn delivery(status: &Status) -> Vec<String> {
+    let delivered = match (percent(status), status.total) {
+        (Some(percent), Some(total)) => format!("{percent}% of {}", text::size(total)),
+        _ => text::size(status.delivered),
+    };
+    match status.waiting_for_piece {
+        Some(piece) if is_waiting(status) => {
+            vec![delivered, format!("waiting for piece {piece}"), connected(status)]
+        }
+        _ => [delivered].into_iter().chain(pace(status)).collect(),
+    }
+}
+
+fn connected(status: &Status) -> String {
+    format!("{} connected", count(status.peers_connected, "peer"))
+}
+
+fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// The two largest units: nobody plans by the second of a transfer that takes hours.
+fn coarse(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{}h {}m", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{}d {}h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+fn took(elapsed: Duration) -> String {
+    match elapsed.as_secs() {
+        0..10 => format!("{:.1}s", elapsed.as_secs_f64()),
+        seconds => coarse(seconds),
+    }
+}
