@@ -238,7 +238,7 @@ impl Invocation {
     pub fn spawn(mut self) -> Run {
         let mut command = self.command();
         let terminal = self.attach_stdout(&mut command);
-        let line = format!("{command:?}");
+        let line = written(&command);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{line}: {error}"));
         // The command's own copy of a terminal or file would keep it open after the program's end.
         drop(command);
@@ -294,6 +294,12 @@ impl Invocation {
         };
         None
     }
+}
+
+/// The command as one would type it, without its environment.
+fn written(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 fn open_terminal() -> (File, File) {
