@@ -29,6 +29,7 @@ pub fn describe_within(status: &Status, columns: usize) -> String {
 /// [`describe`] without the passing of time: it changes only when there is something new to say.
 pub fn facts(status: &Status) -> String {
     let mut parts = match status.phase {
+        Phase::Source => vec!["reading what the torrent is".to_owned()],
         Phase::Peers => discovery(status),
         Phase::Metadata => metadata(status),
         Phase::FirstPiece => pieces(status),
@@ -104,6 +105,7 @@ pub(super) fn short(name: &str) -> String {
 fn subject(status: &Status) -> Option<String> {
     let name = status.name.as_deref().map(short);
     match status.phase {
+        Phase::Source => None,
         Phase::Peers => Some("looking for peers".into()),
         Phase::Metadata => Some("fetching metadata".into()),
         Phase::FirstPiece => {
