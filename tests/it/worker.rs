@@ -118,14 +118,18 @@ fn worker() {
     let dir = std::env::var_os(DIR).unwrap();
     let (dir, number) = (Path::new(&dir), std::env::var(NUMBER).unwrap().parse().unwrap());
     match job {
-        Job::Update => (0..10).for_each(|step| {
-            record(dir, SHARED);
-            record(dir, hash(number, step));
-        }),
-        Job::UpdateForEver => (0..).for_each(|step| {
-            record(dir, hash(number, step));
-            tell(step);
-        }),
+        Job::Update => {
+            for step in 0..10 {
+                record(dir, SHARED);
+                record(dir, hash(number, step));
+            }
+        }
+        Job::UpdateForEver => {
+            for step in 0..u32::MAX {
+                record(dir, hash(number, step));
+                tell(step);
+            }
+        }
         Job::Hold => hold(dir, number),
         Job::Cleanup => {
             janitor::cleanup(dir, Duration::ZERO, false, OffsetDateTime::now_utc()).unwrap();
