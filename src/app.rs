@@ -8,6 +8,7 @@ mod log;
 mod player;
 mod report;
 pub mod signals;
+mod sink;
 pub mod stream;
 mod upkeep;
 

@@ -1,11 +1,36 @@
 //! `swarmcat stream`: one torrent's file to stdout, to a file or to a player.
 
-use std::path::PathBuf;
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::{self, Write as _},
+    net::Ipv4Addr,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
+use tokio::{runtime, sync::watch};
+
+use super::{
+    player::Player,
+    signals,
+    sink::{Sink, wait_until_closed},
+};
 use crate::{
     config::Presentation,
-    core::{Error, settings::Settings},
-    ui::screen::Screen,
+    core::{
+        Error, Streamer,
+        media::{FileSelector, Media},
+        metainfo::Metainfo,
+        reader::{Opened, PieceReader},
+        settings::Settings,
+        source::Source,
+        status::{Phase, Status},
+        streamer::{RangeOf, Request},
+    },
+    http::{range, single},
+    ui::{listing, progress::Progress, screen::Screen},
 };
 
 /// What `stream` was asked for.
@@ -60,6 +85,208 @@ pub fn run(
     presentation: Presentation,
     screen: &Screen,
 ) -> Result<(), Error> {
-    let _ = (request, settings, presentation, screen);
-    Err(Error::Internal("not wired yet".into()))
+    let stop = signals::install()?;
+    let source = request.source.parse()?;
+    let player = request.open.as_deref().map(Player::find).transpose()?;
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Internal(format!("cannot start a runtime: {error}")))?;
+    let run = Run { request, source, settings, presentation, screen: screen.clone() };
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = run.go(player) => result,
+            () = stop.cancelled() => Err(Error::Cancelled),
+        }
+    });
+    // A write that the reader of our output does not take must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+struct Run {
+    request: StreamRequest,
+    source: Source,
+    settings: Settings,
+    presentation: Presentation,
+    screen: Screen,
+}
+
+impl Run {
+    async fn go(self, player: Option<Player>) -> Result<(), Error> {
+        let streamer = Streamer::new(self.settings.clone());
+        let (status, watched) = watch::channel(Status::default());
+        let progress = Progress::start(self.presentation.progress, &self.screen, watched);
+        if self.request.list {
+            let metainfo = streamer.metainfo(&self.source, self.request.force, status).await?;
+            drop(progress);
+            return self.list(&metainfo);
+        }
+        let media = match player {
+            Some(player) => self.play(&streamer, status, player).await?,
+            None => self.deliver(&streamer, &status).await?,
+        };
+        if let Some((media, bytes)) = &media {
+            progress.finish(&media.path, *bytes);
+            self.tidy(&streamer, media)?;
+        }
+        Ok(())
+    }
+
+    fn list(&self, metainfo: &Metainfo) -> Result<(), Error> {
+        let chosen = self.selector().choose(metainfo, &[]).map(|file| file.index);
+        let mut out = io::stdout().lock();
+        let written = match self.request.json {
+            true => listing::files_json(&mut out, metainfo, chosen.ok()),
+            false => listing::files(&mut out, metainfo, chosen.ok()),
+        };
+        written
+            .and_then(|()| out.flush())
+            .map_err(|error| Error::storage("writing", "standard output", error))
+    }
+
+    fn selector(&self) -> FileSelector {
+        match &self.request.choice {
+            Choice::Auto => FileSelector::Auto,
+            Choice::Index(index) => FileSelector::Index(*index),
+            Choice::Glob(pattern) => FileSelector::Glob(pattern.clone()),
+        }
+    }
+
+    fn opening(&self, range: RangeOf, status: watch::Sender<Status>) -> Request {
+        Request {
+            source: self.source.clone(),
+            selector: self.selector(),
+            force: self.request.force,
+            range,
+            status,
+        }
+    }
+
+    /// The bytes that `--range` means, once the length is known.
+    fn range(&self) -> impl Fn(&Opened) -> Result<Range<u64>, Error> + Send + 'static {
+        let spec = self.request.range.clone();
+        move |opened| match &spec {
+            Some(spec) => {
+                range::parse_cli(spec, opened.media().len).map_err(|error| Error::Usage(error.to_string()))
+            }
+            None => Ok(0..opened.media().len),
+        }
+    }
+
+    /// To standard output or a file; the file and how many bytes of it went there, unless its reader left early.
+    async fn deliver(
+        &self,
+        streamer: &Streamer,
+        status: &watch::Sender<Status>,
+    ) -> Result<Option<(Media, u64)>, Error> {
+        let sink = match &self.request.output {
+            Output::Stdout => Sink::stdout()?,
+            Output::File(path) => Sink::file(path)?,
+        };
+        let (name, out) = sink.handle()?;
+        let closed = nobody_reads(sink.handle()?.1);
+        let sink = Arc::new(Mutex::new(sink));
+        let (range, resumed) = (self.range(), sink.clone());
+        let range: RangeOf = Box::new(move |opened| {
+            let range = range(opened)?;
+            let kept = resumed.lock().unwrap_or_else(PoisonError::into_inner).resume(opened, &range)?;
+            Ok(range.start + kept..range.end)
+        });
+        let request = self.opening(range, status.clone());
+        let copying = async {
+            let (opened, reader) = streamer.open(request).await?;
+            let delivered = copy(reader, out, &name, status).await?;
+            Ok::<_, Error>((opened.media().clone(), delivered))
+        };
+        let (media, delivered) = tokio::select! {
+            copied = copying => copied?,
+            () = closed => return Ok(None),
+        };
+        let sink =
+            Arc::into_inner(sink).ok_or_else(|| Error::Internal("the output is still in use".into()))?;
+        sink.into_inner().unwrap_or_else(PoisonError::into_inner).finish()?;
+        Ok(Some((media, delivered)))
+    }
+
+    /// To a player, through a server that only it knows of.
+    async fn play(
+        &self,
+        streamer: &Streamer,
+        status: watch::Sender<Status>,
+        player: Player,
+    ) -> Result<Option<(Media, u64)>, Error> {
+        let whole: RangeOf = Box::new(|opened| Ok(0..opened.media().len));
+        let (opened, _first) = streamer.open(self.opening(whole, status.clone())).await?;
+        status.send_modify(|status| status.phase = Phase::Streaming);
+        let media = opened.media().clone();
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let address = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
+        let (address, listener) =
+            address.map_err(|error| Error::Internal(format!("cannot listen on loopback: {error}")))?;
+        let token = single::token();
+        let args: Vec<OsString> = self.request.player_args.iter().map(OsString::from).collect();
+        let mut child = player.start(&args, &single::url(address, &token, &media))?;
+        let served = single::serve(listener, &token, opened, std::future::pending());
+        tokio::select! {
+            ended = child.wait() => match ended {
+                Ok(code) if code.success() => Ok(Some((media, 0))),
+                Ok(code) => Err(Error::Internal(format!("{} ended with {code}", player.program().display()))),
+                Err(error) => Err(Error::Internal(format!("waiting for the player: {error}"))),
+            },
+            ended = served => Err(Error::Internal(match ended {
+                Ok(()) => "the player's server ended early".into(),
+                Err(error) => format!("serving the player: {error}"),
+            })),
+        }
+    }
+
+    fn tidy(&self, streamer: &Streamer, media: &Media) -> Result<(), Error> {
+        if self.request.remove {
+            streamer.remove(&media.info_hash)?;
+        }
+        Ok(())
+    }
+}
+
+/// Copies all that the reader brings; how much it was. A reader of ours that left early is no error.
+async fn copy(
+    mut reader: PieceReader,
+    mut out: File,
+    name: &Path,
+    status: &watch::Sender<Status>,
+) -> Result<u64, Error> {
+    let start = reader.position();
+    loop {
+        status.send_modify(|status| status.waiting_for_piece = reader.waits_for());
+        let ready = reader.ready().await?;
+        if ready == 0 {
+            return Ok(reader.position() - start);
+        }
+        let copying = tokio::task::spawn_blocking(move || {
+            let copied = reader.copy_to(&mut out, ready);
+            (reader, out, copied)
+        });
+        let copied;
+        (reader, out, copied) = copying.await.map_err(|error| Error::Internal(error.to_string()))?;
+        copied?.map_err(|error| Error::storage("writing", name, error))?;
+        status.send_modify(|status| {
+            status.phase = Phase::Streaming;
+            status.delivered = reader.position() - start;
+        });
+    }
+}
+
+/// Ends when whoever read our output has left. Polled by a thread of its own, which ends with the process.
+async fn nobody_reads(out: File) {
+    let (gone, left) = tokio::sync::oneshot::channel();
+    let watch = move || {
+        wait_until_closed(&out);
+        let _ = gone.send(());
+    };
+    let started = std::thread::Builder::new().name("output".into()).spawn(watch);
+    if started.is_err() || left.await.is_err() {
+        std::future::pending().await
+    }
 }
