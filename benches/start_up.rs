@@ -17,6 +17,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
 #[path = "support/mod.rs"]
 #[allow(dead_code)]
 mod support;
@@ -29,17 +31,20 @@ const DEFAULT_RUNS: usize = 50;
 fn main() -> io::Result<()> {
     let runs = env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(DEFAULT_RUNS);
     let home = tempfile::tempdir()?;
-    fs::create_dir(home.path().join("temp"))?;
-    fs::create_dir(home.path().join("state"))?;
-    fs::write(home.path().join("state/failed.toml"), table())?;
+    let (full, empty) = (home.path().join("full"), home.path().join("empty"));
+    for home in [&full, &empty] {
+        fs::create_dir_all(home.join("temp"))?;
+        fs::create_dir_all(home.join("state"))?;
+    }
+    fs::write(full.join("state/failed.toml"), table()?)?;
 
     println!("{runs} runs each, milliseconds\n");
     let listed = |command: &mut Command| timed(command, runs, |lines| lines > ENTRIES);
     let quiet = |command: &mut Command| timed(command, runs, |_| true);
     let help = |command: &mut Command| timed(command, runs, |lines| lines > 5);
-    row("swarmcat failed list", listed(swarmcat(home.path()).args(["failed", "list"]))?);
-    row("swarmcat cleanup", quiet(swarmcat(home.path()).arg("cleanup"))?);
-    let ours = help(swarmcat(home.path()).arg("--help"))?;
+    row("swarmcat failed list", listed(swarmcat(&full).args(["failed", "list"]))?);
+    row("swarmcat cleanup", quiet(swarmcat(&empty).arg("cleanup"))?);
+    let ours = help(swarmcat(&empty).arg("--help"))?;
     row("swarmcat --help", ours);
     match support::rqbit() {
         None => support::explain_missing_rqbit(),
@@ -80,14 +85,17 @@ fn timed(command: &mut Command, runs: usize, expected: impl Fn(usize) -> bool) -
 }
 
 /// A table whose entries all still cool down.
-fn table() -> String {
+fn table() -> io::Result<String> {
+    let now = OffsetDateTime::now_utc().truncate_to_second();
+    let shown = |time: OffsetDateTime| time.format(&Rfc3339).map_err(io::Error::other);
+    let (failed_at, retry_at) = (shown(now)?, shown(now + time::Duration::minutes(50))?);
     let mut table = "version = 1\n".to_owned();
     for entry in 0..ENTRIES {
         let _ = write!(
             table,
             "\n[[failed]]\ninfo_hash = \"{entry:040x}\"\nkind = \"no_peers\"\nreason = \"no peers found after 60s\"\n\
-             failed_at = 2026-01-01T00:00:00Z\nretry_at = 2126-01-01T00:00:00Z\nattempts = 1\n"
+             failed_at = {failed_at}\nretry_at = {retry_at}\nattempts = 5\n"
         );
     }
-    table
+    Ok(table)
 }

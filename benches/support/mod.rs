@@ -159,6 +159,6 @@ impl std::fmt::Display for Spread {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let digits = f.precision().unwrap_or(2);
         let shown = format!("{:.digits$} [{:.digits$}–{:.digits$}]", self.median, self.min, self.max);
-        f.pad_integral(true, "", &shown)
+        write!(f, "{shown:>width$}", width = f.width().unwrap_or_default())
     }
 }
