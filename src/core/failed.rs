@@ -543,6 +543,9 @@ mod tests {
         }
         let log = Log::default();
         let writer = log.clone();
+        // Beside one subscriber alone, a log line first met on another test's thread is taken for one that
+        // nobody wants; beside two, everybody is asked.
+        let _second = tracing::Dispatch::new(tracing_subscriber::registry());
         let subscriber = tracing_subscriber::fmt().with_max_level(level).without_time().with_ansi(false);
         let subscriber = subscriber.with_target(false).with_writer(move || writer.clone()).finish();
         tracing::subscriber::with_default(subscriber, act);

@@ -6,7 +6,7 @@
 //! directories with a 40-hex name beside a lock file with our mark, never through a symbolic link.
 //!
 //! A lock file goes together with its directory. That is safe because whoever takes a lock checks afterwards
-//! that the path still names the file it locked ([`is_current`]), and starts again when it does not.
+//! that the path still names the file it locked (`is_current`), and starts again when it does not.
 //!
 //! Everything here blocks; call it from a blocking task when latency matters.
 
