@@ -91,7 +91,7 @@ enum FailedSub {
     /// Forget failures, so that the torrents are tried again
     Clear {
         /// Info hashes; without any, every entry
-        #[arg(value_name = "HASH")]
+        #[arg(value_name = "HASH", value_parser = info_hash)]
         hashes: Vec<InfoHash>,
     },
 }
@@ -267,6 +267,10 @@ struct WaitArgs {
     /// Rounds within the timeout, each with other trackers [default: 4]
     #[arg(long, global = true, env = "SWARMCAT_MAX_RETRIES", value_name = "N", value_parser = values::count)]
     max_retries: Option<NonZeroU32>,
+}
+
+fn info_hash(text: &str) -> Result<InfoHash, String> {
+    text.parse().map_err(|_| "expected an info hash: 40 hex or 32 base32 characters".into())
 }
 
 fn log_format() -> impl TypedValueParser<Value = LogFormat> {

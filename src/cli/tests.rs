@@ -104,7 +104,7 @@ fn info_hashes_are_read_as_everywhere() {
         other => panic!("{other:?}"),
     };
     assert_eq!(hashes, [hex.parse().unwrap()]);
-    assert!(refused("failed clear film").contains("not an info hash"));
+    assert!(refused("failed clear film").contains("expected an info hash"));
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub fn url(address: SocketAddr, token: &str, media: &Media) -> String {
     format!("http://{address}/{token}/{}", reply::encoded(segment(media)))
 }
 
-/// Serves `content` on a loopback `listener`, under [`url`], until `shutdown` ends; then cuts what still runs.
+/// Serves `content` on a loopback `listener`, under [`url()`], until `shutdown` ends; then cuts what still runs.
 pub async fn serve<C: Content>(
     listener: std::net::TcpListener,
     token: &str,

@@ -242,7 +242,7 @@ fn clearing_a_hash_forgets_it_and_an_unknown_one_is_no_failure() {
     assert!(stderr(&again).contains(&format!("torrent {HASH} is not in the table")), "{}", stderr(&again));
     let left = account.succeeds("failed list --state-dir s");
     assert!(!left.contains(HASH) && left.contains(OTHER), "{left}");
-    assert!(account.refuses("failed clear film.mkv --state-dir s", 2).contains("not an info hash"));
+    assert!(account.refuses("failed clear film.mkv --state-dir s", 2).contains("expected an info hash"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::{
     Answer, Behaviour, ClosedPort, HttpTracker, KIB, MIB, PATIENCE, Peer, Run, Sandbox, Signal, Stdout,
-    Torrent, WebServer,
+    Torrent, UdpTracker, WebServer,
     swarmcat::{FailedEntry, Finished, Invocation},
     web::Reply,
 };

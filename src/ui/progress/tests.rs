@@ -15,7 +15,7 @@ fn looking() -> Status {
 }
 
 fn at(seconds: u64) -> Status {
-    Status { elapsed: Duration::from_secs(seconds), ..Status::default() }
+    Status { phase: Phase::Peers, elapsed: Duration::from_secs(seconds), ..Status::default() }
 }
 
 fn streaming() -> Status {
@@ -143,6 +143,16 @@ fn plain_lines_come_at_once_then_every_five_seconds_while_nothing_happens() {
     let said = said(16, |status| pace.line(status), |_| looking());
     assert_eq!(times(&said), [0.0, 5.0, 10.0, 15.0]);
     assert!(said[1].1.ends_with("… 5s"), "{said:?}");
+}
+
+#[test]
+fn reading_the_source_goes_without_saying_unless_it_takes_long() {
+    let slow_source = |_: Duration| Status::default();
+    let (mut plain, mut json) = (PlainPace::default(), JsonPace::default());
+    let told = said(7, |status| plain.line(status), slow_source);
+    assert_eq!(told[0], (1.0, "reading what the torrent is … 1s".to_owned()));
+    assert_eq!(times(&told), [1.0, 6.0]);
+    assert_eq!(times(&said(7, |status| json.line(status), slow_source)), [1.0, 6.0]);
 }
 
 #[test]
