@@ -342,7 +342,8 @@ impl Content {
         Ok(self.handles[file].get_or_init(|| handle))
     }
 
-    fn path_of(&self, file: usize) -> PathBuf {
+    /// Where a file is kept.
+    pub fn path_of(&self, file: usize) -> PathBuf {
         let entry = &self.metainfo.files[file];
         self.dir.join(disk_name(entry.index, entry.path.last().map_or("", String::as_str)))
     }

@@ -19,6 +19,10 @@ use super::{
 /// Longest reason that is kept, in characters: enough for any sentence, too little to fill a disk.
 const REASON_CHARS: usize = 300;
 
+/// How far apart the clocks of two readings may be: a process may have taken its time before it waited for the
+/// lock, and clocks are corrected by seconds all the time.
+const SKEW: Duration = Duration::from_secs(60);
+
 /// Why a torrent failed; each kind has its own cooldown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -110,7 +114,8 @@ impl Entry {
     /// it must not lock a torrent for years.
     pub fn remaining(&self, settings: &CooldownSettings, now: OffsetDateTime) -> Option<Duration> {
         let left = Duration::try_from(self.retry_at - now).ok().filter(|left| !left.is_zero())?;
-        (left <= settings.longest()).then_some(left)
+        let longest = settings.longest();
+        (left <= longest + SKEW).then_some(left.min(longest))
     }
 }
 
@@ -480,4 +485,316 @@ fn whole_seconds(at: OffsetDateTime) -> OffsetDateTime {
 /// Rounded up, so that "0s" never means "not yet".
 fn seconds(remaining: Duration) -> u64 {
     remaining.as_secs() + u64::from(remaining.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{self, Write},
+        sync::{Arc, Mutex},
+    };
+
+    use proptest::prelude::*;
+    use tempfile::TempDir;
+    use tracing::Level;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// 2026-11-22T12:00:00Z.
+    const NOON: OffsetDateTime = match OffsetDateTime::from_unix_timestamp(1_795_348_800) {
+        Ok(noon) => noon,
+        Err(_) => panic!("a time of this century"),
+    };
+
+    fn hash(byte: u8) -> InfoHash {
+        InfoHash::new([byte; 20])
+    }
+
+    fn ip(last: u8) -> Option<IpAddr> {
+        Some(IpAddr::from([192, 0, 2, last]))
+    }
+
+    fn table() -> (TempDir, FailedTable) {
+        let dir = tempfile::tempdir().unwrap();
+        let table = FailedTable::new(dir.path(), CooldownSettings::default());
+        (dir, table)
+    }
+
+    fn fail(table: &FailedTable, byte: u8, at: OffsetDateTime) -> Entry {
+        table.record(hash(byte), FailureKind::NoPeers, "no peers found after 60s", None, at).unwrap()
+    }
+
+    fn remaining(table: &FailedTable, byte: u8, at: OffsetDateTime) -> Option<Duration> {
+        table.check(&hash(byte), None, at).unwrap().map(|cooldown| cooldown.remaining)
+    }
+
+    fn logged(level: Level, act: impl FnOnce()) -> String {
+        #[derive(Clone, Default)]
+        struct Log(Arc<Mutex<Vec<u8>>>);
+        impl Write for Log {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().write(bytes)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_max_level(level).without_time().with_ansi(false);
+        let subscriber = subscriber.with_target(false).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, act);
+        String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn each_kind_cools_down_for_its_own_time_and_doubles_up_to_an_hour() {
+        let settings = CooldownSettings::default();
+        let minutes = |kind| {
+            [1, 2, 3, 4, 5, 6, u32::MAX].map(|attempts| settings.cooldown(kind, attempts).as_secs() / 60)
+        };
+        assert_eq!(minutes(FailureKind::NoPeers), [5, 10, 20, 40, 60, 60, 60]);
+        assert_eq!(minutes(FailureKind::Timeout), [10, 20, 40, 60, 60, 60, 60]);
+        assert_eq!(minutes(FailureKind::ConnectionError), [2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(minutes(FailureKind::BadTorrent), [60; 7]);
+    }
+
+    #[test]
+    fn a_backoff_of_one_keeps_the_cooldown_flat() {
+        let flat = CooldownSettings { backoff: 1, ..Default::default() };
+        assert_eq!(flat.cooldown(FailureKind::NoPeers, 100), 5 * MINUTE);
+    }
+
+    #[test]
+    fn a_first_cooldown_longer_than_the_end_of_doubling_is_kept() {
+        let long = CooldownSettings { timeout: 180 * MINUTE, ..Default::default() };
+        assert_eq!(long.cooldown(FailureKind::Timeout, 3), 180 * MINUTE);
+        assert_eq!(long.longest(), 180 * MINUTE);
+    }
+
+    #[test]
+    fn the_file_looks_as_documented() {
+        let (_dir, table) = table();
+        table.record(hash(0x45), FailureKind::NoPeers, "no peers found after 60s", ip(7), NOON).unwrap();
+        insta::assert_snapshot!(std::fs::read_to_string(table.path()).unwrap(), @r#"
+        version = 1
+
+        [[failed]]
+        info_hash = "4545454545454545454545454545454545454545"
+        kind = "no_peers"
+        reason = "no peers found after 60s"
+        failed_at = 2026-11-22T12:00:00Z
+        retry_at = 2026-11-22T12:05:00Z
+        attempts = 1
+        client = "192.0.2.7"
+        "#);
+    }
+
+    #[test]
+    fn a_failed_torrent_is_left_alone_until_its_time_is_over() {
+        let (_dir, table) = table();
+        assert_eq!(remaining(&table, 1, NOON), None);
+        fail(&table, 1, NOON);
+        assert_eq!(remaining(&table, 1, NOON + 30 * Duration::from_secs(1)), Some(Duration::from_secs(270)));
+        assert_eq!(remaining(&table, 2, NOON), None);
+        assert_eq!(remaining(&table, 1, NOON + 5 * MINUTE), None);
+    }
+
+    #[test]
+    fn failing_again_after_the_cooldown_doubles_it() {
+        let (_dir, table) = table();
+        fail(&table, 1, NOON);
+        let again = fail(&table, 1, NOON + 30 * MINUTE);
+        assert_eq!(
+            (again.attempts, again.retry_at - again.failed_at),
+            (2, (10 * MINUTE).try_into().unwrap())
+        );
+    }
+
+    #[test]
+    fn success_forgets_so_that_the_next_failure_is_a_first_one() {
+        let (_dir, table) = table();
+        fail(&table, 1, NOON);
+        assert!(table.forget(&hash(1), NOON).unwrap());
+        assert_eq!(remaining(&table, 1, NOON), None);
+        assert_eq!(fail(&table, 1, NOON).attempts, 1);
+    }
+
+    #[test]
+    fn forgetting_and_clearing_nothing_touches_no_file() {
+        let (dir, table) = table();
+        assert!(!table.forget(&hash(1), NOON).unwrap());
+        assert_eq!(table.clear(&[], NOON).unwrap(), []);
+        assert_eq!(table.purge_expired(NOON).unwrap(), 0);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn expired_entries_of_other_torrents_go_at_the_next_write() {
+        let (_dir, table) = table();
+        fail(&table, 1, NOON);
+        fail(&table, 2, NOON + 4 * MINUTE);
+        fail(&table, 3, NOON + 6 * MINUTE);
+        let left: Vec<_> = table.list(true, NOON).unwrap().iter().map(|l| l.entry.info_hash).collect();
+        assert_eq!(left, [hash(2), hash(3)]);
+    }
+
+    #[test]
+    fn expired_entries_are_listed_only_on_request_until_they_are_purged() {
+        let (_dir, table) = table();
+        fail(&table, 1, NOON);
+        let later = NOON + 5 * MINUTE;
+        assert_eq!(table.list(false, later).unwrap(), []);
+        assert_eq!(table.list(true, later).unwrap()[0].remaining, None);
+        assert_eq!(table.expired(later).unwrap(), 1);
+        assert_eq!(table.purge_expired(later).unwrap(), 1);
+        assert_eq!(table.list(true, later).unwrap(), []);
+    }
+
+    #[test]
+    fn clearing_takes_the_named_torrents_or_all() {
+        let (_dir, table) = table();
+        for byte in 1..=3 {
+            fail(&table, byte, NOON);
+        }
+        let dropped = table.clear(&[hash(2), hash(9)], NOON).unwrap();
+        assert_eq!(dropped.iter().map(|entry| entry.info_hash).collect::<Vec<_>>(), [hash(2)]);
+        assert_eq!(table.clear(&[], NOON).unwrap().len(), 2);
+        assert_eq!(table.list(true, NOON).unwrap(), []);
+    }
+
+    #[test]
+    fn a_client_waits_for_its_own_failures_and_for_everybodys() {
+        let (_dir, table) = table();
+        let kind = FailureKind::Timeout;
+        table.record(hash(1), kind, "late", ip(1), NOON).unwrap();
+        table.record(hash(2), kind, "late", None, NOON).unwrap();
+        let cools = |byte, client| table.check(&hash(byte), client, NOON).unwrap().is_some();
+        assert_eq!([cools(1, ip(1)), cools(1, ip(2)), cools(1, None)], [true, false, false]);
+        assert_eq!([cools(2, ip(1)), cools(2, None)], [true, true]);
+        assert!(table.forget(&hash(1), NOON).unwrap(), "a success is one for every client");
+        assert!(!cools(1, ip(1)));
+    }
+
+    #[test]
+    fn a_clock_set_back_does_not_lock_a_torrent_for_years() {
+        let (_dir, table) = table();
+        fail(&table, 1, NOON);
+        let years_before = NOON - 1000 * 24 * 60 * MINUTE;
+        assert_eq!(remaining(&table, 1, years_before), None);
+        assert_eq!(fail(&table, 1, years_before).failed_at, years_before);
+        assert_eq!(remaining(&table, 1, years_before), Some(10 * MINUTE));
+    }
+
+    #[test]
+    fn a_writer_that_took_its_time_earlier_does_not_drop_what_came_in_between() {
+        let (_dir, table) = table();
+        table.record(hash(1), FailureKind::BadTorrent, "broken", None, NOON).unwrap();
+        fail(&table, 2, NOON - Duration::from_secs(5));
+        assert_eq!(remaining(&table, 1, NOON - Duration::from_secs(5)), Some(60 * MINUTE));
+    }
+
+    #[test]
+    fn what_another_process_writes_is_seen_at_once() {
+        let (dir, table) = table();
+        let other = FailedTable::new(dir.path(), CooldownSettings::default());
+        for _ in 0..20 {
+            assert_eq!(remaining(&table, 1, NOON), None);
+            fail(&other, 1, NOON);
+            assert!(remaining(&table, 1, NOON).is_some());
+            other.clear(&[], NOON).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_long_reason_is_cut() {
+        let (_dir, table) = table();
+        let entry = table.record(hash(1), FailureKind::BadTorrent, &"é".repeat(1000), None, NOON).unwrap();
+        assert_eq!(entry.reason, "é".repeat(REASON_CHARS));
+    }
+
+    #[test]
+    fn the_log_says_what_the_seed_says_and_cannot_be_forged() {
+        let (_dir, table) = table();
+        let log = logged(Level::DEBUG, || {
+            fail(&table, 0x45, NOON);
+            remaining(&table, 0x45, NOON + Duration::from_millis(30_500));
+            let reason = "a\n INFO b\u{1b}[2J";
+            table.record(hash(2), FailureKind::BadTorrent, reason, None, NOON + 5 * MINUTE).unwrap();
+        });
+        insta::assert_snapshot!(log, @r"
+        DEBUG Marked torrent 4545454545454545454545454545454545454545 as failed: no peers found after 60s. Will cooldown for 300s
+         INFO Torrent 4545454545454545454545454545454545454545 recently failed (no peers found after 60s). Cooldown: 270s remaining.
+        DEBUG Marked torrent 0202020202020202020202020202020202020202 as failed: a\n INFO b\u{1b}[2J. Will cooldown for 3600s
+        DEBUG Cleaned up 1 failed torrent entries from cooldown cache
+        ");
+        let log = logged(Level::INFO, || {
+            remaining(&table, 2, NOON + 6 * MINUTE);
+            fail(&table, 3, NOON);
+        });
+        assert_eq!(log.lines().count(), 1, "{log}");
+    }
+
+    #[test]
+    fn a_file_of_a_newer_version_is_left_to_the_newer_program() {
+        let (_dir, table) = table();
+        let newer = "version = 2\n[failed]\nby = { info_hash = [] }\n";
+        std::fs::write(table.path(), newer).unwrap();
+        let error = table.record(hash(1), FailureKind::Timeout, "late", None, NOON).unwrap_err().to_string();
+        assert!(error.contains("version 2") && error.contains("failed.toml"), "{error}");
+        assert!(table.check(&hash(1), None, NOON).is_err());
+        assert!(table.forget(&hash(1), NOON).is_err());
+        assert!(table.clear(&[], NOON).is_err());
+        assert_eq!(std::fs::read_to_string(table.path()).unwrap(), newer);
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Fail(u8, FailureKind),
+        Succeed(u8),
+        Wait(u32),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let kind = proptest::sample::select(FailureKind::ALL.to_vec());
+        prop_oneof![
+            (0..4u8, kind).prop_map(|(torrent, kind)| Step::Fail(torrent, kind)),
+            (0..4u8).prop_map(Step::Succeed),
+            (0..4000u32).prop_map(Step::Wait),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_torrent_cools_down_exactly_from_its_last_failure_for_as_long_as_its_attempts_say(
+            steps in proptest::collection::vec(step(), 0..60),
+        ) {
+            let settings = CooldownSettings::default();
+            let (mut table, mut now) = (Table::default(), NOON);
+            let mut last: [Option<Entry>; 4] = Default::default();
+            for step in steps {
+                match step {
+                    Step::Wait(seconds) => now += Duration::from_secs(seconds.into()),
+                    Step::Succeed(torrent) => {
+                        let dropped = table.remove(&hash(torrent));
+                        prop_assert_eq!(dropped.first().cloned(), last[usize::from(torrent)].take());
+                    }
+                    Step::Fail(torrent, kind) => {
+                        let entry = table.record(hash(torrent), (kind, ""), None, &settings, now);
+                        let before = last[usize::from(torrent)].replace(entry.clone());
+                        prop_assert_eq!(entry.attempts, before.map_or(0, |entry| entry.attempts) + 1);
+                        prop_assert_eq!(entry.failed_at + settings.cooldown(kind, entry.attempts), entry.retry_at);
+                    }
+                }
+                for (torrent, entry) in (0..).zip(&last) {
+                    let cooldown = table.check(&hash(torrent), None, &settings, now);
+                    let cooling = entry.as_ref().filter(|entry| entry.retry_at > now);
+                    prop_assert_eq!(cooldown.as_ref().map(|cooldown| &cooldown.entry), cooling);
+                    prop_assert!(cooldown.is_none_or(|cooldown| cooldown.remaining <= settings.longest()));
+                }
+            }
+        }
+    }
 }

@@ -56,7 +56,12 @@ impl FromStr for InfoHash {
             32 => data_encoding::BASE32.decode(text.to_ascii_uppercase().as_bytes()).ok(),
             _ => None,
         };
-        decoded.and_then(|bytes| bytes.try_into().ok()).map(InfoHash).ok_or_else(|| not_a_hash(text))
+        decoded.and_then(|bytes| bytes.try_into().ok()).map(InfoHash).ok_or_else(|| {
+            Error::BadSource(format!(
+                "{:?} is not an info hash (40 hex or 32 base32 characters)",
+                beginning(text)
+            ))
+        })
     }
 }
 
@@ -124,11 +129,16 @@ fn hash_or_file(text: &str) -> Result<Source, Error> {
     if text.ends_with(".torrent") || text.contains('/') {
         return Err(Error::BadSource(format!("no such file: {text:?}")));
     }
-    Err(not_a_hash(text))
+    Err(no_source(text))
 }
 
-fn not_a_hash(text: &str) -> Error {
-    let shown: String = text.chars().take(100).collect();
+/// Enough of a text to know it again.
+fn beginning(text: &str) -> String {
+    text.chars().take(100).collect()
+}
+
+fn no_source(text: &str) -> Error {
+    let shown = beginning(text);
     Error::BadSource(format!(
         "{shown:?} is not a torrent: expected an info hash (40 hex or 32 base32 characters), a magnet URI, \
          a .torrent file or URL, or - for a .torrent on stdin"

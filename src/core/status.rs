@@ -6,8 +6,10 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// No peer has been reached yet.
+    /// What the source says, and what the disk has, is being read.
     #[default]
+    Source,
+    /// No peer has been reached yet.
     Peers,
     /// A peer was reached; the info dictionary is on its way.
     Metadata,

@@ -434,3 +434,230 @@ pub(crate) mod timestamp {
         Ok(OffsetDateTime::new_in_offset(day, time, offset).to_offset(UtcOffset::UTC))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use proptest::prelude::*;
+    use tempfile::TempDir;
+
+    use super::{
+        super::{
+            failed::{FailureKind, Table},
+            settings::CooldownSettings,
+            source::InfoHash,
+        },
+        *,
+    };
+
+    #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+    struct Words {
+        words: Vec<String>,
+    }
+
+    impl Document for Words {
+        const VERSION: u32 = 1;
+
+        fn version(&self) -> u32 {
+            1
+        }
+    }
+
+    fn store() -> (TempDir, Store<Words>) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path().join("state").join("words.toml"));
+        (dir, store)
+    }
+
+    fn add(store: &Store<Words>, word: &str) -> Result<(), Error> {
+        store.update(|words| {
+            words.words.push(word.to_owned());
+            Change::Write(())
+        })
+    }
+
+    fn names(store: &Store<Words>) -> Vec<String> {
+        let entries = fs::read_dir(store.dir()).unwrap();
+        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_missing_file_is_empty_and_reading_does_not_create_it() {
+        let (_dir, store) = store();
+        assert_eq!(*store.read().unwrap(), Words::default());
+        assert!(!store.dir().exists());
+    }
+
+    #[test]
+    fn what_was_written_is_read_by_others_and_by_nobody_else() {
+        let (_dir, store) = store();
+        add(&store, "one").unwrap();
+        add(&store, "two").unwrap();
+        assert_eq!(Store::<Words>::new(store.path().to_owned()).read().unwrap().words, ["one", "two"]);
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!([mode(store.dir()), mode(store.path())], [0o700, 0o600]);
+        assert_eq!(names(&store), ["words.toml", "words.toml.lock"]);
+    }
+
+    #[test]
+    fn a_settled_file_is_read_once() {
+        let (_dir, store) = store();
+        add(&store, "one").unwrap();
+        let old = SystemTime::now() - Duration::from_secs(60);
+        File::open(store.path()).unwrap().set_modified(old).unwrap();
+        let stamp = store.stamp().unwrap().unwrap();
+        *store.seen.lock().unwrap() = Some((stamp, Arc::new(Words { words: vec!["cached".to_owned()] })));
+        assert_eq!(store.read().unwrap().words, ["cached"]);
+        add(&store, "two").unwrap();
+        assert_eq!(store.read().unwrap().words, ["one", "two"]);
+    }
+
+    #[test]
+    fn keeping_writes_nothing() {
+        let (_dir, store) = store();
+        assert_eq!(store.update(|_| Change::Keep(7)).unwrap(), 7);
+        assert!(!store.path().exists());
+    }
+
+    #[test]
+    fn a_corrupt_file_is_set_aside_and_every_copy_kept() {
+        let (_dir, store) = store();
+        add(&store, "one").unwrap();
+        for (text, word) in [("words = 3", "two"), ("\u{0}\u{0}", "three")] {
+            fs::write(store.path(), text).unwrap();
+            add(&store, word).unwrap();
+            assert_eq!(store.read().unwrap().words, [word]);
+        }
+        fs::write(store.path(), b"\xff\xfe").unwrap();
+        assert_eq!(*store.read().unwrap(), Words::default(), "reading alone sets it aside too");
+        assert!(!store.path().exists());
+        let mut kept: Vec<_> = names(&store).into_iter().filter(|name| name.contains("corrupt")).collect();
+        assert_eq!(kept.len(), 3, "{kept:?}");
+        kept.sort_by_key(|name| fs::metadata(store.dir().join(name)).unwrap().len());
+        let contents = kept.iter().map(|name| fs::read(store.dir().join(name)).unwrap()).collect::<Vec<_>>();
+        assert_eq!(contents, [&b"\0\0"[..], b"\xff\xfe", b"words = 3"].map(<[u8]>::to_vec).to_vec());
+        let date = kept[0].strip_prefix("words.toml.corrupt-").unwrap();
+        let shape: String = date.chars().take(16).map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        assert_eq!(shape, "00000000T000000Z");
+    }
+
+    #[test]
+    fn a_lock_that_is_not_let_go_is_named_and_nothing_changes() {
+        let (_dir, store) = store();
+        add(&store, "one").unwrap();
+        let holder = File::open(store.beside("lock")).unwrap();
+        holder.lock().unwrap();
+        let hasty = Store::<Words>::new(store.path().to_owned()).with_lock_wait(Duration::from_millis(20));
+        let error = add(&hasty, "two").unwrap_err();
+        assert!(matches!(&error, Error::Busy(text) if text.contains("words.toml.lock")), "{error}");
+        assert_eq!(store.read().unwrap().words, ["one"]);
+        holder.unlock().unwrap();
+        add(&hasty, "two").unwrap();
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_content() {
+        let (_dir, store) = store();
+        add(&store, "one").unwrap();
+        fs::create_dir(store.beside("tmp")).unwrap();
+        assert!(matches!(add(&store, "two"), Err(Error::Storage { .. })));
+        assert_eq!(store.read().unwrap().words, ["one"]);
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_overwritten() {
+        let (_dir, store) = store();
+        add(&store, "one").unwrap();
+        fs::write(store.beside("tmp"), "words = [".repeat(1000)).unwrap();
+        add(&store, "two").unwrap();
+        assert_eq!(store.read().unwrap().words, ["one", "two"]);
+        assert_eq!(names(&store), ["words.toml", "words.toml.lock"]);
+    }
+
+    #[test]
+    fn planted_links_and_pipes_are_refused_at_every_name() {
+        for planted in ["words.toml", "words.toml.tmp", "words.toml.lock"] {
+            let (dir, store) = store();
+            fs::create_dir(store.dir()).unwrap();
+            let victim = dir.path().join("victim");
+            fs::write(&victim, "words = []").unwrap();
+            symlink(&victim, store.dir().join(planted)).unwrap();
+            let error = add(&store, "one").unwrap_err().to_string();
+            assert!(error.contains("symbolic link") && error.contains(planted), "{error}");
+            assert_eq!(fs::read_to_string(&victim).unwrap(), "words = []");
+
+            fs::remove_file(store.dir().join(planted)).unwrap();
+            let path = store.dir().join(planted);
+            rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+            assert!(add(&store, "one").is_err(), "{planted}");
+        }
+    }
+
+    #[test]
+    fn another_users_directory_is_refused() {
+        // The root directory, unless it is ours: then one that is given away.
+        let dir = tempfile::tempdir().unwrap();
+        let theirs = match std::os::unix::fs::chown(dir.path(), Some(12_345), None) {
+            Ok(()) => dir.path(),
+            Err(_) => Path::new("/"),
+        };
+        let error = private_dir(theirs).unwrap_err().to_string();
+        assert!(error.contains("belongs to user"), "{error}");
+    }
+
+    fn tables(reason: &'static str) -> impl Strategy<Value = Table> {
+        let kinds = [FailureKind::NoPeers, FailureKind::Timeout, FailureKind::BadTorrent];
+        let failure =
+            (any::<[u8; 20]>(), proptest::sample::select(kinds.to_vec()), reason, any::<Option<[u8; 4]>>());
+        let failures = proptest::collection::vec((failure, 0..4_000_000_000i64), 0..8);
+        failures.prop_map(|failures| {
+            let (mut table, settings) = (Table::default(), CooldownSettings::default());
+            for ((hash, kind, reason, client), at) in failures {
+                let now = OffsetDateTime::from_unix_timestamp(at).unwrap();
+                table.record(InfoHash::new(hash), (kind, &reason), client.map(Into::into), &settings, now);
+            }
+            table
+        })
+    }
+
+    fn rows(table: &Table) -> Vec<&crate::core::failed::Entry> {
+        table.entries().collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_survives_its_file_whatever_the_reasons_are(table in tables(".*\n?.*")) {
+            let text = toml::to_string(&table).unwrap();
+            let read: Table = toml::from_str(&text).unwrap();
+            prop_assert_eq!(rows(&read), rows(&table));
+            if let Some(quick) = Table::quick(&text) {
+                prop_assert_eq!(rows(&quick), rows(&table));
+            }
+        }
+
+        #[test]
+        fn ordinary_tables_are_read_quickly(table in tables("[ -!#-\\[\\]-~é]{0,40}")) {
+            let quick = Table::quick(&toml::to_string(&table).unwrap());
+            prop_assert_eq!(quick.as_ref().map(rows), Some(rows(&table)));
+        }
+
+        #[test]
+        fn quick_reading_never_accepts_what_toml_reads_otherwise(
+            table in tables("[a\"'\\\\# ]{0,6}"),
+            cuts in proptest::collection::vec((any::<prop::sample::Index>(), "[-\"'\\\\#=0-9 \n\ta-z\\[\\]]{0,3}"), 1..4),
+        ) {
+            let mut text = toml::to_string(&table).unwrap();
+            for (at, with) in cuts {
+                let at = at.index(text.len());
+                text.replace_range(at..=at, &with);
+            }
+            if let Some(quick) = Table::quick(&text) {
+                let read: Table = toml::from_str(&text).unwrap();
+                prop_assert_eq!(rows(&quick), rows(&read), "{}", text);
+            }
+        }
+    }
+}

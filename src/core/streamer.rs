@@ -87,7 +87,8 @@ struct Attempt<'a> {
     streamer: &'a Streamer,
     scratch: ScratchDir,
     wanted: Wanted,
-    force: bool,
+    /// The cooldown was found to be over, or is not to be minded.
+    cleared: bool,
     status: watch::Sender<Status>,
     began: Instant,
 }
@@ -128,7 +129,7 @@ impl Streamer {
     ) -> Result<Attempt<'_>, Error> {
         let wanted = self.identify(source).await?;
         let scratch = ScratchDir::open(&self.settings.temp_dir)?;
-        Ok(Attempt { streamer: self, scratch, wanted, force, status, began: Instant::now() })
+        Ok(Attempt { streamer: self, scratch, wanted, cleared: force, status, began: Instant::now() })
     }
 
     async fn identify(&self, source: &Source) -> Result<Wanted, Error> {
@@ -169,12 +170,12 @@ impl Attempt<'_> {
         let range = range(&opened)?;
         let mut reader = opened.reader(range.clone());
         self.status.send_modify(|status| {
-            status.phase = Phase::FirstPiece;
             status.name = Some(opened.media().path.clone());
             status.total = Some(range.end - range.start);
         });
         if is_on_disk(opened.content(), file.index, range).await? {
-            tracing::info!("Using file stream for {}: {}", self.info_hash(), learnt.lease.dir().display());
+            let path = opened.content().path_of(file.index);
+            tracing::info!("Using file stream for {}: {}", self.info_hash(), path.display());
             return Ok((opened, reader));
         }
         if learnt.writer.is_none() {
@@ -218,12 +219,15 @@ impl Attempt<'_> {
     }
 
     fn check_cooldown(&mut self) -> Result<(), Error> {
-        if std::mem::replace(&mut self.force, true) {
+        if self.cleared {
             return Ok(());
         }
         let info_hash = self.info_hash();
         match self.streamer.table.check(&info_hash, None, OffsetDateTime::now_utc())? {
-            None => Ok(()),
+            None => {
+                self.cleared = true;
+                Ok(())
+            }
             Some(Cooldown { entry, remaining }) => {
                 Err(Error::Cooldown { info_hash, kind: entry.kind, reason: entry.reason, remaining })
             }
@@ -263,6 +267,7 @@ impl Attempt<'_> {
     async fn search(&self, metainfo: Option<&Metainfo>) -> Result<Found, Error> {
         let private = metainfo.is_some_and(|metainfo| metainfo.private);
         let settings = &self.streamer.settings;
+        tracing::info!("Starting torrent stream for hash: {}", self.info_hash());
         let search = Search {
             info_hash: self.info_hash(),
             want_info: metainfo.is_none(),
@@ -312,6 +317,7 @@ impl Attempt<'_> {
         reader: &mut PieceReader,
     ) -> Result<(), Error> {
         let (content, waits) = (opened.content(), self.streamer.settings.waits);
+        tracing::info!("Using torrent stream for {} (file not ready)", self.info_hash());
         content.keep_metainfo()?;
         self.check_room(content, opened.media().index)?;
         let found = match learnt.found {

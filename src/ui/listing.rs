@@ -70,7 +70,10 @@ mod tests {
 
     #[test]
     fn people_see_index_size_and_a_harmless_path() {
-        insta::assert_snapshot!(shown(files), @"");
+        insta::assert_snapshot!(shown(files), @r"
+        *    0    1.43 MiB  a\u{1b}[2J/film.mkv
+             2        20 B  f2.bin
+        ");
     }
 
     #[test]

@@ -219,12 +219,22 @@ async fn without_any_network_it_is_offline_and_nothing_is_recorded() {
 }
 
 #[tokio::test]
-async fn a_tracker_that_nobody_answers_for_is_offline() {
+async fn a_tracker_that_never_answers_is_offline() {
+    let tracker = UdpTracker::start(Answer::Silence).await;
+    let sandbox = Sandbox::new();
+    let run =
+        sandbox.stream(torrent("tracker silent.bin").hex()).tracker(tracker.url()).impatient().run().await;
+    run.code(9).says("offline");
+    assert!(sandbox.failed().is_empty());
+}
+
+#[tokio::test]
+async fn a_tracker_that_is_down_shows_that_the_network_is_up() {
     let closed = ClosedPort::reserve();
     let sandbox = Sandbox::new();
     let url = format!("http://{}/announce", closed.addr());
-    sandbox.stream(torrent("tracker down.bin").hex()).tracker(url).impatient().run().await.code(9);
-    assert!(sandbox.failed().is_empty());
+    sandbox.stream(torrent("tracker down.bin").hex()).tracker(url).impatient().run().await.code(4);
+    assert_eq!(sandbox.only_failed().kind, "no_peers");
 }
 
 #[tokio::test]
@@ -510,6 +520,19 @@ async fn only_liars_end_in_a_timeout_and_never_in_a_clean_end() {
     let sandbox = Sandbox::new();
     let run = sandbox.stream(torrent.hex()).peer(liars.0.addr()).peer(liars.1.addr()).impatient().run().await;
     run.code(5).delivered(b"");
+    assert_eq!(sandbox.only_failed().kind, "timeout");
+}
+
+#[tokio::test]
+async fn a_seed_that_turns_into_a_liar_is_a_stall_and_never_a_clean_end() {
+    let torrent = Torrent::single("turns.bin", 2 * MIB).build();
+    let peer = Peer::start(&torrent, Behaviour::StallAfter { blocks: 64 }).await;
+    let sandbox = Sandbox::new();
+    let run = sandbox.stream(torrent.hex()).peer(peer.addr()).args(["--stall-timeout", "3s"]).spawn();
+    peer.wait_for("64 blocks", |counts| counts.blocks == 64).await;
+    peer.set(Behaviour::Corrupt);
+    let run = run.finish().await.code(5);
+    assert!(run.stdout.len() < torrent.content().len() && torrent.content().starts_with(&run.stdout));
     assert_eq!(sandbox.only_failed().kind, "timeout");
 }
 

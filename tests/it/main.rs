@@ -1,8 +1,10 @@
 //! What can be seen of swarmcat from outside: the program as a process, in swarms on loopback.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test stops where its world is not what it built")]
 
+mod cleanup;
 mod cli;
 mod completions;
+mod failed_table;
 mod failures;
 mod hostile;
 mod resume;
@@ -11,3 +13,4 @@ mod sources;
 mod stream;
 mod support;
 mod testbed;
+mod worker;

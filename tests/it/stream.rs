@@ -83,7 +83,7 @@ async fn listing_as_json_is_for_scripts() {
     let files = json.get("files").unwrap_or(&json).as_array().expect("an array of files").clone();
     assert_eq!(files[0]["index"], 0);
     assert_eq!(files[0]["path"], "dir/a.mkv");
-    assert_eq!(files[0]["len"], 64 * KIB);
+    assert_eq!(files[0]["length"], 64 * KIB);
     let last = files.last().unwrap();
     assert_eq!((&last["index"], &last["path"]), (&Json::from(2), &Json::from("b.txt")));
 }

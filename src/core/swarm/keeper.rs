@@ -167,7 +167,7 @@ impl Keeper {
         let known: HashSet<_> = self.keeping.trackers.iter().cloned().collect();
         let fresh: Vec<_> =
             self.keeping.later_trackers.drain(..).filter(|url| !known.contains(url)).collect();
-        self.keeping.status.send_modify(|status| status.round += 1);
+        self.keeping.status.send_modify(|status| status.round = (status.round + 1).min(status.rounds));
         let widened = !fresh.is_empty();
         self.keeping.trackers.extend(fresh);
         widened
@@ -179,14 +179,21 @@ impl Keeper {
         let sending = live.per_peer_stats_snapshot(Default::default()).peers;
         let sending = sending.values().filter(|peer| peer.counters.fetched_bytes > 0).count();
         let download_rate = rate.of(self.keeping.content.written());
+        let verified = self.keeping.content.verified_bytes(self.keeping.file);
         self.keeping.status.send_modify(|status| {
             status.peers_seen = status.peers_seen.max(peers.seen as usize);
             status.peers_connecting = peers.connecting as usize;
             status.peers_connected = peers.live as usize;
             status.peers_sending = sending;
             status.download_rate = download_rate;
-            status.verified = self.keeping.content.verified_bytes(self.keeping.file);
+            status.verified = verified;
         });
+        let len = self.keeping.content.metainfo().files[self.keeping.file].len;
+        let permille = verified * 1000 / len.max(1);
+        // Every percent once: the log is for reading.
+        if std::mem::replace(&mut rate.told, permille / 10) != permille / 10 {
+            tracing::debug!("Download progress: {}.{}%, peers: {}", permille / 10, permille % 10, peers.live);
+        }
     }
 
     async fn take_out(&self) {
@@ -221,6 +228,8 @@ fn failure(torrent: &ManagedTorrent) -> Option<String> {
 #[derive(Default)]
 struct Rate {
     samples: VecDeque<(Instant, u64)>,
+    /// The percentage that was logged last.
+    told: u64,
 }
 
 impl Rate {

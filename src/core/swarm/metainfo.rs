@@ -37,8 +37,8 @@ pub fn parse(torrent_bytes: Bytes) -> Result<Metainfo, Error> {
         .collect();
     let info_hash = InfoHash::new(torrent.info_hash.0);
     let private = torrent.info.data.private;
-    let piece_hashes = Bytes::copy_from_slice(torrent.info.data.pieces.as_ref());
-    check_numbers(&torrent.info.data).map_err(bad)?;
+    let pieces = check_numbers(&torrent.info.data).map_err(bad)?;
+    let piece_hashes = Bytes::copy_from_slice(&torrent.info.data.pieces.as_ref()[..pieces * 20]);
     let info = torrent.info.data.validate().map_err(|error| bad(error.to_string()))?;
     Ok(Metainfo {
         info_hash,
@@ -76,7 +76,8 @@ pub fn torrent_file(info: &[u8], trackers: &[Url]) -> Bytes {
 }
 
 /// What librqbit's own validation takes for granted: it divides by the piece length and trusts the number of hashes.
-fn check_numbers(info: &TorrentMetaV1Info<ByteBuf<'_>>) -> Result<(), String> {
+/// How many pieces there are.
+fn check_numbers(info: &TorrentMetaV1Info<ByteBuf<'_>>) -> Result<usize, String> {
     let piece_length = info.piece_length;
     if piece_length == 0 || piece_length > MAX_PIECE_LENGTH {
         return Err(format!("its piece length is {piece_length} bytes"));
@@ -98,10 +99,11 @@ fn check_numbers(info: &TorrentMetaV1Info<ByteBuf<'_>>) -> Result<(), String> {
     if pieces > MAX_PIECES {
         return Err(format!("it has {pieces} pieces; at most {MAX_PIECES} are supported"));
     }
-    if info.pieces.as_ref().len() as u64 != pieces * 20 {
+    // librqbit's own torrents have one hash too many where the length is a multiple of the piece length.
+    if ![pieces * 20, pieces * 20 + 20].contains(&(info.pieces.as_ref().len() as u64)) {
         return Err(format!("it has {} bytes of hashes for {pieces} pieces", info.pieces.as_ref().len()));
     }
-    Ok(())
+    Ok(pieces as usize)
 }
 
 fn files<B: AsRef<[u8]>>(info: &ValidatedTorrentMetaV1Info<B>) -> Vec<FileEntry> {
@@ -190,9 +192,16 @@ mod tests {
         assert!(of("5", "0", 1).contains("piece length"));
         assert!(of("5", "1000000000", 1).contains("piece length"));
         assert!(of("9", "4", 2).contains("hashes for 3 pieces"));
+        assert!(of("9", "4", 5).contains("hashes for 3 pieces"));
         assert!(of("9000000000000000000", "16384", 2).contains("pieces; at most"));
         assert!(of("18446744073709551615", "16384", 2).contains("impossibly large"));
         assert!(of("0", "16384", 0).contains("not a usable torrent"));
+    }
+
+    #[test]
+    fn one_hash_too_many_is_passed_over() {
+        let meta = torrent(&format!("d6:lengthi8e4:name1:n12:piece lengthi4e{}e", hashes(3))).unwrap();
+        assert_eq!(meta.pieces(), 2);
     }
 
     #[test]

@@ -271,7 +271,7 @@ fn from_reqwest(error: reqwest::Error) -> Unanswered {
 /// A client for small answers: three redirects, none of them from the world into the house.
 pub fn http_client(settings: &SwarmSettings, timeout: Duration) -> Result<reqwest::Client, reqwest::Error> {
     let redirects = reqwest::redirect::Policy::custom(|attempt| {
-        let from_inside = attempt.previous().first().is_none_or(|url| is_inside(url));
+        let from_inside = attempt.previous().first().is_none_or(is_inside);
         if attempt.previous().len() > 3 {
             attempt.error("too many redirects")
         } else if is_inside(attempt.url()) && !from_inside {

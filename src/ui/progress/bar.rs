@@ -11,6 +11,8 @@ use crate::{
     ui::{screen::Screen, text},
 };
 
+/// The spinner and the space after it.
+const SPINNER: usize = 2;
 /// Below this width the words alone fill the line: sizes, rate and remaining time take up to 50 columns, and a bar
 /// of less than 20 tells nothing.
 const ROOM_FOR_BAR: usize = 72;
@@ -34,20 +36,44 @@ impl Bar {
     }
 
     pub(super) fn show(&mut self, status: &Status) {
-        let look = Look::of(status, columns());
+        let columns = columns();
+        let look = Look::of(status, columns);
+        // Words are cut to the line under any look, so at no moment is there a line that wraps.
+        match look {
+            Look::Words => {
+                self.look(look);
+                self.say(words::describe_within(status, columns.saturating_sub(SPINNER)));
+                self.bar.tick();
+            }
+            Look::Bar | Look::NamedBar => {
+                self.say(numbers(status));
+                self.name(name(status));
+                self.look(look);
+                self.bar.update(|bar| {
+                    bar.set_len(status.total.unwrap_or(0));
+                    bar.set_pos(status.delivered);
+                });
+            }
+        }
+    }
+
+    fn look(&mut self, look: Look) {
         if self.look.replace(look) != Some(look) {
             self.bar.set_style(look.style());
         }
-        match look {
-            Look::Words => self.bar.set_message(words::describe(status)),
-            Look::Bar | Look::NamedBar => {
-                self.bar.set_prefix(name(status));
-                self.bar.set_message(numbers(status));
-                self.bar.set_length(status.total.unwrap_or(0));
-                self.bar.set_position(status.delivered);
-            }
+    }
+
+    fn name(&mut self, name: String) {
+        if self.bar.prefix() != name {
+            self.bar.set_prefix(name);
         }
-        self.bar.tick();
+    }
+
+    /// Each change is drawn at once, so only what has changed is set.
+    fn say(&self, words: String) {
+        if self.bar.message() != words {
+            self.bar.set_message(words);
+        }
     }
 }
 
@@ -64,12 +90,14 @@ impl fmt::Debug for Bar {
 }
 
 impl Look {
-    fn of(status: &Status, columns: u16) -> Self {
+    fn of(status: &Status, columns: usize) -> Self {
+        let name = words::columns_of(&name(status));
         let has_bar =
             status.phase == Phase::Streaming && status.total.is_some() && !words::is_waiting(status);
-        match usize::from(columns) {
-            room if !has_bar || room < ROOM_FOR_BAR => Look::Words,
-            room if room < ROOM_FOR_BAR + 1 + columns_of(&name(status)) => Look::Bar,
+        match columns {
+            _ if !has_bar => Look::Words,
+            0..ROOM_FOR_BAR => Look::Words,
+            _ if columns < ROOM_FOR_BAR + 1 + name => Look::Bar,
             _ => Look::NamedBar,
         }
     }
@@ -90,19 +118,14 @@ fn name(status: &Status) -> String {
     status.name.as_deref().map(words::short).unwrap_or_default()
 }
 
-/// At most so wide: no character takes more than two columns.
-fn columns_of(text: &str) -> usize {
-    text.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum()
-}
-
 fn numbers(status: &Status) -> String {
     let total = status.total.map(|total| format!("/{}", text::size(total))).unwrap_or_default();
     format!("{}{total} {}", text::size(status.delivered), words::pace(status).unwrap_or_default())
 }
 
 /// The width of the terminal on standard error now: it may be resized at any time.
-fn columns() -> u16 {
-    termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| size.ws_col)
+fn columns() -> usize {
+    termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| size.ws_col.into())
 }
 
 #[cfg(test)]

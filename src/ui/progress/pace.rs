@@ -22,6 +22,11 @@ const JSON_GAP: Duration = Duration::from_millis(250);
 /// While streaming, a line whenever so much more of it is done.
 const PERCENT_STEP: u8 = 5;
 
+/// What is over at once is not worth a word: reading a source and the disk takes a moment, unless it is a slow URL.
+fn goes_without_saying(status: &Status) -> bool {
+    status.phase == Phase::Source && status.elapsed < PLAIN_GAP
+}
+
 /// Decides about plain lines.
 #[derive(Debug, Default)]
 pub struct PlainPace {
@@ -39,6 +44,9 @@ struct Said {
 impl PlainPace {
     /// The line that is due, if one is.
     pub fn line(&mut self, status: &Status) -> Option<String> {
+        if goes_without_saying(status) {
+            return None;
+        }
         let said = Said {
             at: status.elapsed,
             facts: words::facts(status),
@@ -80,6 +88,9 @@ struct Line<'a> {
 impl JsonPace {
     /// The line that is due, if one is.
     pub fn line(&mut self, status: &Status) -> Option<String> {
+        if goes_without_saying(status) {
+            return None;
+        }
         let facts = json_line(status);
         if let Some((at, last)) = &self.last {
             let gap = status.elapsed.saturating_sub(*at);

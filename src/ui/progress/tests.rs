@@ -74,7 +74,7 @@ fn metadata_and_first_piece_say_who_could_send_them() {
     let first = Status { phase: Phase::FirstPiece, download_rate: 122880, peers_sending: 1, ..streaming() };
     insta::assert_snapshot!(words::describe(&first), @"first piece of film.mkv: 2 peers connected, 1 sending, 120.00 KiB/s … 90s");
     let unnamed = Status { name: None, download_rate: 0, ..first };
-    insta::assert_snapshot!(words::describe(&unnamed), @"first piece of the file: 2 peers connected, 1 sending … 90s");
+    insta::assert_snapshot!(words::describe(&unnamed), @"first piece: 2 peers connected, 1 sending … 90s");
 }
 
 #[test]
@@ -88,6 +88,24 @@ fn streaming_says_how_much_how_fast_and_how_long() {
     insta::assert_snapshot!(words::describe(&from_disk), @"film.mkv: 39% of 1.00 GiB");
     let slow = Status { download_rate: 1000, ..streaming() };
     insta::assert_snapshot!(words::describe(&slow), @"film.mkv: 39% of 1.00 GiB, 1000 B/s, 7d 13h left");
+}
+
+#[test]
+fn a_narrow_terminal_gets_what_fits_with_the_time_and_without_the_name() {
+    let within = |status: &Status, columns| {
+        let words = words::describe_within(status, columns);
+        assert!(words::columns_of(&words) <= columns, "{words}");
+        words
+    };
+    insta::assert_snapshot!(within(&looking(), 50), @"looking for peers: 12 DHT nodes, 1 of 3 trac … 8s");
+    insta::assert_snapshot!(within(&looking(), 200), @"looking for peers: 12 DHT nodes, 1 of 3 trackers answered, 4 peers seen, 1 being dialled … 8s");
+    insta::assert_snapshot!(within(&streaming(), 40), @"39% of 1.00 GiB, 5.00 MiB/s, 2m 5s left");
+    let stalled = Status { download_rate: 0, waiting_for_piece: Some(17), ..streaming() };
+    insta::assert_snapshot!(within(&stalled, 60), @"39% of 1.00 GiB, waiting for piece 17, 2 peers connec … 90s");
+    let foreign = Status { name: Some("語".repeat(30)), phase: Phase::FirstPiece, ..streaming() };
+    for columns in 10..100 {
+        within(&foreign, columns);
+    }
 }
 
 #[test]

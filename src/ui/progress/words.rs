@@ -12,13 +12,24 @@ const NAME_CHARS: usize = 40;
 
 /// One line about an attempt: what it waits for, why, and for how long.
 pub fn describe(status: &Status) -> String {
-    let words = facts(status);
-    if is_waiting(status) { format!("{words} … {}s", status.elapsed.as_secs()) } else { words }
+    facts(status) + &clock(status)
+}
+
+/// [`describe`] in at most so many columns; a name gives way first, and the time never.
+pub fn describe_within(status: &Status, columns: usize) -> String {
+    let clock = clock(status);
+    let room = columns.saturating_sub(columns_of(&clock));
+    let mut words = facts(status);
+    if columns_of(&words) > room && matches!(status.phase, Phase::FirstPiece | Phase::Streaming) {
+        words = facts(&Status { name: None, ..status.clone() });
+    }
+    cut(&words, room) + &clock
 }
 
 /// [`describe`] without the passing of time: it changes only when there is something new to say.
 pub fn facts(status: &Status) -> String {
     let mut parts = match status.phase {
+        Phase::Source => vec!["reading what the torrent is".to_owned()],
         Phase::Peers => discovery(status),
         Phase::Metadata => metadata(status),
         Phase::FirstPiece => pieces(status),
@@ -27,7 +38,33 @@ pub fn facts(status: &Status) -> String {
     if let Some(trouble) = status.trouble.as_ref().filter(|_| is_waiting(status)) {
         parts.push(format!("last trouble: {}", Printable(trouble)));
     }
-    format!("{}: {}", subject(status), parts.join(", "))
+    match subject(status) {
+        Some(subject) => format!("{subject}: {}", parts.join(", ")),
+        None => parts.join(", "),
+    }
+}
+
+/// At most so many columns: no character takes more than two.
+pub(super) fn columns_of(text: &str) -> usize {
+    text.chars().map(width).sum()
+}
+
+fn width(c: char) -> usize {
+    if c.is_ascii() { 1 } else { 2 }
+}
+
+/// As much of `text` as surely fits.
+fn cut(text: &str, columns: usize) -> String {
+    let mut used = 0;
+    let fits = |c: &char| {
+        used += width(*c);
+        used <= columns
+    };
+    text.chars().take_while(fits).collect()
+}
+
+fn clock(status: &Status) -> String {
+    if is_waiting(status) { format!(" … {}s", status.elapsed.as_secs()) } else { String::new() }
 }
 
 /// The line that ends a successful stream.
@@ -65,13 +102,16 @@ pub(super) fn short(name: &str) -> String {
     }
 }
 
-fn subject(status: &Status) -> String {
-    let name = || status.name.as_deref().map_or_else(|| "the file".into(), short);
+fn subject(status: &Status) -> Option<String> {
+    let name = status.name.as_deref().map(short);
     match status.phase {
-        Phase::Peers => "looking for peers".into(),
-        Phase::Metadata => "fetching metadata".into(),
-        Phase::FirstPiece => format!("first piece of {}", name()),
-        Phase::Streaming => name(),
+        Phase::Source => None,
+        Phase::Peers => Some("looking for peers".into()),
+        Phase::Metadata => Some("fetching metadata".into()),
+        Phase::FirstPiece => {
+            Some(name.map_or_else(|| "first piece".into(), |name| format!("first piece of {name}")))
+        }
+        Phase::Streaming => name,
     }
 }
 

@@ -21,7 +21,7 @@ pub use rustix::process::Signal;
 
 /// A user's machine for one test: home, temp and state directories that nobody else sees.
 pub struct Sandbox {
-    root: TempDir,
+    root: Arc<TempDir>,
     config: Option<PathBuf>,
 }
 
@@ -45,7 +45,7 @@ struct FailedFile {
 
 impl Sandbox {
     pub fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
+        let root = Arc::new(tempfile::tempdir().unwrap());
         for dir in ["home", "temp", "state", "work"] {
             std::fs::create_dir(root.path().join(dir)).unwrap();
         }
@@ -122,7 +122,7 @@ impl Sandbox {
             env: Vec::new(),
             stdin: Vec::new(),
             stdout: Stdout::Capture,
-            root: self.root.path().to_owned(),
+            root: self.root.clone(),
             config: self.config.clone(),
         }
     }
@@ -157,7 +157,7 @@ pub struct Invocation {
     env: Vec<(String, String)>,
     stdin: Vec<u8>,
     stdout: Stdout,
-    root: PathBuf,
+    root: Arc<TempDir>,
     config: Option<PathBuf>,
 }
 
@@ -238,11 +238,11 @@ impl Invocation {
     pub fn spawn(mut self) -> Run {
         let mut command = self.command();
         let terminal = self.attach_stdout(&mut command);
-        let line = format!("{command:?}");
+        let line = written(&command);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{line}: {error}"));
         // The command's own copy of a terminal or file would keep it open after the program's end.
         drop(command);
-        let run = Run::of(line, Pid::from_child(&child));
+        let run = Run::of(line, Pid::from_child(&child), self.root.clone());
         feed(child.stdin.take(), std::mem::take(&mut self.stdin));
         run.watch_stderr(child.stderr.take().expect("stderr is piped"));
         match (terminal, child.stdout.take()) {
@@ -261,15 +261,15 @@ impl Invocation {
         line.extend(self.network.clone());
         for (flag, dir) in [("--temp-dir", "temp"), ("--state-dir", "state")] {
             if !line.iter().any(|arg| arg == flag) {
-                line.extend([flag.to_owned(), self.root.join(dir).display().to_string()]);
+                line.extend([flag.to_owned(), self.root.path().join(dir).display().to_string()]);
             }
         }
         if let Some(config) = &self.config {
             line.extend(["--config".to_owned(), config.display().to_string()]);
         }
-        let home = self.root.join("home");
+        let home = self.root.path().join("home");
         let mut command = Command::new(&line[0]);
-        command.args(&line[1..]).current_dir(self.root.join("work")).env_clear();
+        command.args(&line[1..]).current_dir(self.root.path().join("work")).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", &home);
         for (name, dir) in
             [("CONFIG", ".config"), ("STATE", ".state"), ("CACHE", ".cache"), ("DATA", ".data")]
@@ -296,6 +296,12 @@ impl Invocation {
     }
 }
 
+/// The command as one would type it, without its environment.
+fn written(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
 fn open_terminal() -> (File, File) {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
@@ -315,6 +321,8 @@ pub struct Run {
     line: String,
     started: Instant,
     seen: Arc<Seen>,
+    /// Its directories stay for as long as it runs.
+    _root: Arc<TempDir>,
 }
 
 struct Seen {
@@ -332,7 +340,7 @@ struct Seen {
 }
 
 impl Run {
-    fn of(line: String, pid: Pid) -> Self {
+    fn of(line: String, pid: Pid, root: Arc<TempDir>) -> Self {
         let seen = Seen {
             pid,
             stderr: watch::Sender::default(),
@@ -343,7 +351,7 @@ impl Run {
             reaping: Mutex::default(),
             unread: Mutex::default(),
         };
-        Self { line, started: Instant::now(), seen: Arc::new(seen) }
+        Self { line, started: Instant::now(), seen: Arc::new(seen), _root: root }
     }
 
     fn watch_stderr(&self, pipe: impl Read + Send + 'static) {

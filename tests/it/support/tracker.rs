@@ -114,7 +114,7 @@ fn http_reply(answer: &Answer) -> Reply {
 }
 
 fn peer_list(peers: &[SocketAddr]) -> Vec<u8> {
-    Value::dict([("interval", Value::Int(1800)), ("peers", Value::Bytes(compact(peers)))]).encode()
+    Value::dict([("interval", Value::Int(5)), ("peers", Value::Bytes(compact(peers)))]).encode()
 }
 
 /// Six bytes a peer: address and port in network order.
