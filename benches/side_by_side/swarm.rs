@@ -71,11 +71,11 @@ pub fn seeding() -> Option<String> {
 /// Seeds the file in the current directory until stdin ends. On one thread: that is what costs librqbit the
 /// least, and leaves the most of the machine to those who are measured.
 pub fn seed(piece: &str) -> Result<(), Trouble> {
-    let piece: u32 = piece.parse()?;
+    let piece: u64 = piece.parse()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let file: PathBuf = env::current_dir()?.join("random.bin");
-        let torrent = Torrent::of(&file, Some(piece)).await?;
+        let torrent = Torrent::of(&file, piece)?;
         let seeder = Seeder::start(&torrent).await?;
         println!("{} {}", torrent.info_hash, seeder.address);
         tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0])).await??;

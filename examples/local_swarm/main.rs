@@ -23,6 +23,7 @@ mod seeder;
 use seeder::{Seeder, Torrent, Trouble};
 
 const SEEDERS: usize = 3;
+const PIECE_LENGTH: u64 = 1 << 20;
 const DEFAULT_SIZE: u64 = 64 << 20;
 
 #[tokio::main]
@@ -50,7 +51,7 @@ async fn run() -> Result<(), Trouble> {
 
     eprintln!("1. {size} random bytes are written and hashed");
     let expected = seeder::write_random(&file, size)?;
-    let torrent = Torrent::of(&file, None).await?;
+    let torrent = Torrent::of(&file, PIECE_LENGTH)?;
     eprintln!("2. {SEEDERS} peers seed them as {}", torrent.info_hash);
     let mut seeders = Vec::new();
     for _ in 0..SEEDERS {

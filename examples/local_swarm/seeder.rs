@@ -7,10 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use librqbit::{
-    AddTorrent, AddTorrentOptions, CreateTorrentOptions, ListenerOptions, Session, SessionOptions,
-    create_torrent, spawn_utils::BlockingSpawner,
-};
+use librqbit::{AddTorrent, AddTorrentOptions, ListenerOptions, Session, SessionOptions};
 use rand::{RngCore, SeedableRng, rngs::StdRng};
 use sha1::{Digest, Sha1};
 
@@ -62,12 +59,28 @@ pub struct Torrent {
 }
 
 impl Torrent {
-    /// Makes the metainfo of the file at `path`.
-    pub async fn of(path: &Path, piece_length: Option<u32>) -> Result<Self, Trouble> {
-        let options = CreateTorrentOptions { piece_length, ..Default::default() };
-        let made = create_torrent(path, options, &BlockingSpawner::new(1)).await?;
+    /// Makes the metainfo of the file at `path`. By hand, because librqbit's own maker adds the hash of an
+    /// empty piece to a file that ends with a whole one.
+    pub fn of(path: &Path, piece_length: u64) -> Result<Self, Trouble> {
         let folder = path.parent().ok_or("the file has no directory")?.to_owned();
-        Ok(Self { info_hash: made.info_hash().as_string(), metainfo: made.as_bytes()?, folder })
+        let name = path.file_name().and_then(|name| name.to_str()).ok_or("the file's name is no text")?;
+        let file = std::fs::File::open(path)?;
+        let (len, mut pieces) = (file.metadata()?.len(), Vec::new());
+        for piece in 0..len.div_ceil(piece_length) {
+            let left = piece_length.min(len - piece * piece_length);
+            pieces.extend(drain((&file).take(left))?.1);
+        }
+        let mut info = format!(
+            "d6:lengthi{len}e4:name{}:{name}12:piece lengthi{piece_length}e6:pieces{}:",
+            name.len(),
+            pieces.len()
+        )
+        .into_bytes();
+        info.extend(pieces);
+        info.push(b'e');
+        let info_hash = data_encoding::HEXLOWER.encode(&Sha1::digest(&info));
+        let metainfo = [b"d4:info", &*info, b"e"].concat().into();
+        Ok(Self { info_hash, metainfo, folder })
     }
 }
 
