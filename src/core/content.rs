@@ -19,7 +19,11 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::{Error, media::FileEntry, metainfo::Metainfo, pieces::PieceSet};
+use super::{
+    Error,
+    metainfo::{FileEntry, Metainfo},
+    pieces::PieceSet,
+};
 
 const METAINFO_FILE: &str = "metainfo.torrent";
 const HAVE_FILE: &str = "have.json";

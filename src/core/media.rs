@@ -1,8 +1,12 @@
-//! A torrent's files, the choice of one of them, and what is told about it before its bytes.
+//! The choice of one of a torrent's files, and what is told about it before its bytes.
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use super::{Error, metainfo::Metainfo, source::InfoHash};
+use super::{
+    Error,
+    metainfo::{FileEntry, Metainfo},
+    source::InfoHash,
+};
 
 /// Extensions that a video player opens.
 const VIDEO: &[&str] = &[
@@ -15,44 +19,19 @@ const AUDIO: &[&str] = &[
     "wv",
 ];
 
-/// One file of a torrent.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct FileEntry {
-    /// 0-based index in the metainfo's order.
-    pub index: usize,
-    /// Path components inside the torrent (foreign text: escape before showing, never use on disk).
-    pub path: Vec<String>,
-    /// Length in bytes.
-    pub len: u64,
-    /// Where it starts in the torrent.
-    pub offset: u64,
-    /// BEP 47 padding: zeros that are never stored.
-    pub padding: bool,
-}
-
-impl FileEntry {
-    /// The path, joined by `/`.
-    pub fn display_path(&self) -> String {
-        self.path.join("/")
-    }
-
-    fn extension_is(&self, known: &[&str]) -> bool {
-        let name = self.path.last().map_or("", String::as_str);
-        let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
-        extension.is_some_and(|extension| known.contains(&extension.as_str()))
-    }
-
-    /// Playable kinds first, larger first within a kind.
-    fn rank(&self) -> (u8, u64) {
-        let kind = if self.extension_is(VIDEO) {
-            2
-        } else if self.extension_is(AUDIO) {
-            1
-        } else {
-            0
-        };
-        (kind, self.len)
-    }
+/// Playable kinds first, larger first within a kind.
+fn rank(file: &FileEntry) -> (u8, u64) {
+    let name = file.path.last().map_or("", String::as_str);
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    let is = |known: &[&str]| extension.as_deref().is_some_and(|extension| known.contains(&extension));
+    let kind = if is(VIDEO) {
+        2
+    } else if is(AUDIO) {
+        1
+    } else {
+        0
+    };
+    (kind, file.len)
 }
 
 /// Which of a torrent's files is meant.
@@ -96,7 +75,7 @@ impl FileSelector {
 
 /// The first of the best rank, so that equal files are chosen in the torrent's order.
 fn best<'a>(files: impl Iterator<Item = &'a FileEntry>) -> Option<&'a FileEntry> {
-    files.reduce(|best, file| if file.rank() > best.rank() { file } else { best })
+    files.reduce(|best, file| if rank(file) > rank(best) { file } else { best })
 }
 
 fn glob(pattern: &str) -> Result<GlobMatcher, Error> {

@@ -9,7 +9,29 @@ use bytes::Bytes;
 use sha1::{Digest, Sha1};
 use url::Url;
 
-use super::{media::FileEntry, source::InfoHash};
+use super::source::InfoHash;
+
+/// One file of a torrent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileEntry {
+    /// 0-based index in the metainfo's order.
+    pub index: usize,
+    /// Path components inside the torrent (foreign text: escape before showing, never use on disk).
+    pub path: Vec<String>,
+    /// Length in bytes.
+    pub len: u64,
+    /// Where it starts in the torrent.
+    pub offset: u64,
+    /// BEP 47 padding: zeros that are never stored.
+    pub padding: bool,
+}
+
+impl FileEntry {
+    /// The path, joined by `/`.
+    pub fn display_path(&self) -> String {
+        self.path.join("/")
+    }
+}
 
 /// A validated torrent: at least one file, at least one piece, and every piece has a hash.
 #[derive(Debug, Clone)]

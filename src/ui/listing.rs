@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::text::{Printable, size};
-use crate::core::metainfo::Metainfo;
+use crate::core::metainfo::{FileEntry, Metainfo};
 
 /// One line a file; the one that would be streamed is marked.
 pub fn files(out: &mut dyn Write, metainfo: &Metainfo, chosen: Option<usize>) -> io::Result<()> {
@@ -36,7 +36,7 @@ pub fn files_json(out: &mut dyn Write, metainfo: &Metainfo, chosen: Option<usize
         length: u64,
         chosen: bool,
     }
-    let file = |file: &crate::core::media::FileEntry| File {
+    let file = |file: &FileEntry| File {
         index: file.index,
         path: file.display_path(),
         length: file.len,

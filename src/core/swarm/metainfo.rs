@@ -8,8 +8,7 @@ use url::Url;
 
 use crate::core::{
     Error,
-    media::FileEntry,
-    metainfo::Metainfo,
+    metainfo::{FileEntry, Metainfo},
     source::{InfoHash, tracker_url},
 };
 
