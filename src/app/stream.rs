@@ -129,7 +129,7 @@ impl Run {
         };
         if let Some((media, bytes)) = &media {
             progress.finish(&media.path, *bytes);
-            self.tidy(&streamer, media)?;
+            self.tidy(&streamer, media).await?;
         }
         Ok(())
     }
@@ -242,9 +242,9 @@ impl Run {
         }
     }
 
-    fn tidy(&self, streamer: &Streamer, media: &Media) -> Result<(), Error> {
+    async fn tidy(&self, streamer: &Streamer, media: &Media) -> Result<(), Error> {
         if self.request.remove {
-            streamer.remove(&media.info_hash)?;
+            streamer.remove(&media.info_hash).await?;
         }
         Ok(())
     }

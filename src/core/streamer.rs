@@ -117,7 +117,10 @@ impl Streamer {
     }
 
     /// Deletes what is kept of a torrent, unless somebody else uses it.
-    pub fn remove(&self, info_hash: &InfoHash) -> Result<u64, Error> {
+    pub async fn remove(&self, info_hash: &InfoHash) -> Result<u64, Error> {
+        if let Some(swarm) = self.swarm.get() {
+            swarm.settled().await;
+        }
         ScratchDir::open(&self.settings.temp_dir)?.remove(info_hash)
     }
 

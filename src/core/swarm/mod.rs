@@ -7,6 +7,7 @@
 pub mod metainfo;
 pub mod trackers;
 
+mod bencode;
 mod dialer;
 mod handshake;
 mod keeper;

@@ -89,6 +89,13 @@ impl SwarmSession {
         Ok(SwarmSession { session, runtime, searcher, dir, dht_file, stop, tasks, thread: Some(thread) })
     }
 
+    /// Waits until every torrent that nobody reads any more is out of the session.
+    pub async fn settled(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.tasks.reopen();
+    }
+
     /// Where librqbit looks for a torrent's bit field when it is added.
     pub(super) fn bitfield_file(&self, info_hash: &str) -> PathBuf {
         self.dir.path().join(format!("{info_hash}.bitv"))

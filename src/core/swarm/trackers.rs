@@ -15,6 +15,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use tokio::net::UdpSocket;
 use url::{Host, Url};
 
+use super::bencode::is_well_formed;
 use crate::core::{settings::SwarmSettings, source::InfoHash};
 
 /// A tracker that has not answered in full by then is as good as down for this round.
@@ -203,6 +204,9 @@ async fn hear(socket: &UdpSocket, buf: &mut [u8], transaction: [u8; 4]) -> io::R
 
 fn peers_in(body: &[u8]) -> Result<Vec<SocketAddr>, Unanswered> {
     let nonsense = || refused("its answer makes no sense");
+    if !is_well_formed(body) {
+        return Err(nonsense());
+    }
     let answer = match dyn_from_bytes::<ByteBuf<'_>>(body) {
         Ok(BencodeValueBorrowed::Dict(answer)) => answer,
         _ => return Err(nonsense()),

@@ -1,0 +1,106 @@
+//! What strangers send, before a decoder sees it: bencode that keeps to its own rules and to ours.
+//!
+//! librqbit's decoder reads a number of any length into 64 bits, which wraps or panics; here it is refused.
+
+/// Deeper than any torrent, tracker or extension message nests.
+const MAX_DEPTH: usize = 32;
+/// Digits of a number: all of `i64` but its very ends.
+const MAX_DIGITS: usize = 18;
+
+/// Decodes one value; what follows it is handed back.
+pub(super) fn decode<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Option<(T, &'a [u8])> {
+    let (value, rest) = bytes.split_at(value(bytes, 0)?);
+    Some((librqbit_bencode::from_bytes(value).ok()?, rest))
+}
+
+/// Whether the bytes are one well-formed value and nothing else.
+pub(super) fn is_well_formed(bytes: &[u8]) -> bool {
+    value(bytes, 0) == Some(bytes.len())
+}
+
+/// How long the value at the beginning is.
+fn value(bytes: &[u8], depth: usize) -> Option<usize> {
+    match bytes.first()? {
+        b'i' => Some(1 + number(&bytes[1..], b'e')?.1),
+        b'0'..=b'9' => string(bytes),
+        kind @ (b'l' | b'd') if depth < MAX_DEPTH => {
+            let mut at = 1;
+            while *bytes.get(at)? != b'e' {
+                if *kind == b'd' {
+                    at += string(&bytes[at..])?;
+                }
+                at += value(&bytes[at..], depth + 1)?;
+            }
+            Some(at + 1)
+        }
+        _ => None,
+    }
+}
+
+fn string(bytes: &[u8]) -> Option<usize> {
+    let (len, digits) = number(bytes, b':')?;
+    let end = digits.checked_add(usize::try_from(len).ok()?)?;
+    (end <= bytes.len()).then_some(end)
+}
+
+/// A number and how long it is, the byte that ends it included.
+fn number(bytes: &[u8], end: u8) -> Option<(i64, usize)> {
+    let len = bytes.iter().take(MAX_DIGITS + 2).position(|byte| *byte == end)?;
+    let text = std::str::from_utf8(&bytes[..len]).ok()?;
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let plain =
+        !digits.is_empty() && digits.len() <= MAX_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
+    Some((plain.then(|| text.parse().ok())??, len + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn values_are_measured_to_their_last_byte() {
+        for whole in
+            ["i0e", "i-7e", "0:", "3:abc", "le", "li1e1:xe", "d1:ai1e1:bl2:xyee", "i999999999999999999e"]
+        {
+            assert!(is_well_formed(whole.as_bytes()), "{whole}");
+            for cut in 0..whole.len() {
+                assert!(!is_well_formed(&whole.as_bytes()[..cut]), "{whole} cut to {cut}");
+            }
+            assert!(!is_well_formed(format!("{whole}e").as_bytes()));
+        }
+    }
+
+    #[test]
+    fn what_would_wrap_overrun_or_overflow_the_stack_is_refused() {
+        let deep = format!("{}{}", "l".repeat(10_000), "e".repeat(10_000));
+        for bad in [
+            "i99999999999999999999999e",
+            "99999999999999999999:",
+            "i+1e",
+            "ie",
+            "i-e",
+            "5:abcd",
+            "di1ei2ee",
+            &deep,
+        ] {
+            assert!(!is_well_formed(bad.as_bytes()), "{bad:.40}");
+        }
+    }
+
+    #[test]
+    fn the_rest_is_handed_back() {
+        let (number, rest) = decode::<u32>(b"i7edata").unwrap();
+        assert_eq!((number, rest), (7, &b"data"[..]));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_measured_or_refused(bytes in prop::collection::vec(prop::sample::select(b"ilde:0123456789-x".to_vec()), 0..60)) {
+            if let Some(len) = value(&bytes, 0) {
+                prop_assert!(len <= bytes.len() && is_well_formed(&bytes[..len]));
+            }
+        }
+    }
+}
