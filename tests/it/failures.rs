@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::support::{
-    Answer, Behaviour, ClosedPort, HttpTracker, KIB, MIB, PATIENCE, Peer, Run, Sandbox, Signal, Stdout,
-    Torrent, UdpTracker, WebServer,
+    Answer, Behaviour, ClosedPort, DhtNode, HttpTracker, KIB, MIB, PATIENCE, Peer, Run, Sandbox, Signal,
+    Stdout, Torrent, UdpTracker, WebServer,
     swarmcat::{FailedEntry, Finished, Invocation},
     web::Reply,
 };
@@ -238,6 +238,15 @@ async fn a_tracker_that_is_down_shows_that_the_network_is_up() {
 }
 
 #[tokio::test]
+async fn a_dht_that_knows_nobody_is_no_peers() {
+    let dht = DhtNode::start([]).await;
+    let sandbox = Sandbox::new();
+    sandbox.stream(torrent("unknown to the dht.bin").hex()).dht(dht.addr()).impatient().run().await.code(4);
+    assert_eq!(sandbox.only_failed().kind, "no_peers");
+    dht.wait_for("get_peers").await;
+}
+
+#[tokio::test]
 async fn nothing_to_try_is_a_usage_error() {
     let sandbox = Sandbox::new();
     sandbox.stream(torrent("nothing to try.bin").hex()).run().await.code(2);
@@ -299,7 +308,7 @@ async fn a_disk_that_fills_up_ends_the_stream_and_is_not_the_torrents_fault() {
 #[tokio::test]
 async fn a_broken_metainfo_is_a_bad_source() {
     let sandbox = Sandbox::new();
-    let zero = Torrent::single("zero.bin", MIB).stating_piece_length(0).build();
+    let zero = Torrent::single("zero.bin", MIB).stating_piece_length("0").build();
     let short = Torrent::single("short.bin", MIB).without_last_hashes(3).build();
     let cut = zero.metainfo()[..zero.metainfo().len() / 2].to_vec();
     for metainfo in [zero.metainfo().to_vec(), short.metainfo().to_vec(), cut, Vec::new()] {
@@ -309,7 +318,14 @@ async fn a_broken_metainfo_is_a_bad_source() {
 
 #[tokio::test]
 async fn broken_metadata_from_the_swarm_is_a_bad_torrent() {
-    for (name, length) in [("zero.bin", 0), ("negative.bin", -1), ("huge.bin", i64::MAX)] {
+    // The last one has a digit more than any integer type has room for.
+    let lengths = [
+        ("zero", "0"),
+        ("negative", "-1"),
+        ("huge", "9223372036854775807"),
+        ("absurd", "99999999999999999999"),
+    ];
+    for (name, length) in lengths {
         let torrent = Torrent::single(name, MIB).stating_piece_length(length).build();
         let peer = Peer::serving(&torrent).await;
         let sandbox = Sandbox::new();
@@ -462,19 +478,22 @@ async fn the_next_rounds_tracker_saves_what_a_bad_one_cannot() {
         Answer::Redirect(flood.url("announce")),
         Answer::Flood,
     ];
-    for answer in bad {
-        let name = format!("{answer:?}");
-        let (bad, good) =
-            (HttpTracker::start(answer).await, HttpTracker::start(Answer::Peers(vec![peer.addr()])).await);
-        let sandbox = Sandbox::new();
-        let list = sandbox.write("trackers", good.url().as_bytes());
-        let run = sandbox
-            .stream(torrent.hex())
-            .tracker(bad.url())
-            .args(["--trackers-file", list.to_str().unwrap()]);
-        let run = run.args(["--peer-timeout", "8s", "--timeout", "16s"]).run().await;
-        assert!(run.exit == 0 && run.stdout == torrent.content(), "{name}: {}", run.report());
-    }
+    let saved = |answer: Answer| saved_by_the_next_round(&torrent, &peer, answer);
+    futures_util::future::join_all(bad.into_iter().map(saved)).await;
+}
+
+async fn saved_by_the_next_round(torrent: &Torrent, peer: &Peer, answer: Answer) {
+    let name = format!("{answer:?}");
+    let bad = HttpTracker::start(answer).await;
+    let good = HttpTracker::start(Answer::Peers(vec![peer.addr()])).await;
+    let sandbox = Sandbox::new();
+    let list = sandbox.write("trackers", good.url().as_bytes());
+    let run = sandbox.stream(torrent.hex()).tracker(bad.url());
+    let run =
+        run.args(["--trackers-file", list.to_str().unwrap(), "--peer-timeout", "8s", "--timeout", "30s"]);
+    let run = run.run().await;
+    assert!(run.exit == 0 && run.stdout == torrent.content(), "{name}: {}", run.report());
+    assert!(!bad.announces().is_empty(), "{name} was never asked");
 }
 
 #[tokio::test]

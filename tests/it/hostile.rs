@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::{Behaviour, KIB, Peer, Sandbox, Torrent};
+use crate::support::{Answer, Behaviour, HttpTracker, KIB, MIB, Peer, Sandbox, Torrent};
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
@@ -53,21 +53,25 @@ fn is_harmless(text: &str) -> bool {
 
 #[tokio::test]
 async fn hostile_names_stay_inside_the_directory() {
-    for (kind, torrent) in hostile_torrents() {
-        let peer = Peer::serving(&torrent).await;
-        let sandbox = Sandbox::new();
-        let run = sandbox.stream(torrent.hex()).peer(peer.addr()).args(["-i", "0"]).run().await;
-        assert!(run.exit == 0 || run.exit == 6, "{kind}: {}", run.report());
-        assert!(is_harmless(&run.stderr_text()), "{kind}: {:?}", run.stderr);
-        if run.exit == 0 {
-            run.delivered(torrent.file(0));
-        }
-        for path in everything_below(sandbox.root()) {
-            let ours = path.starts_with(sandbox.torrent_dir(&torrent));
-            let holds_data =
-                std::fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() >= 100 * KIB as u64);
-            assert!(ours || !holds_data, "{kind}: {}", path.display());
-        }
+    let streams = hostile_torrents().into_iter().map(|(kind, torrent)| stays_inside(kind, torrent));
+    futures_util::future::join_all(streams).await;
+}
+
+async fn stays_inside(kind: &str, torrent: Torrent) {
+    let peer = Peer::serving(&torrent).await;
+    let sandbox = Sandbox::new();
+    let run = sandbox.stream(torrent.hex()).peer(peer.addr()).args(["-i", "0"]).run().await;
+    assert!(run.exit == 0 || run.exit == 6, "{kind}: {}", run.report());
+    assert!(is_harmless(&run.stderr_text()), "{kind}: {:?}", run.stderr);
+    if run.exit == 0 {
+        run.delivered(torrent.file(0));
+    }
+    for path in everything_below(sandbox.root()) {
+        let ours = path.starts_with(sandbox.torrent_dir(&torrent));
+        let big = |path: &Path| {
+            std::fs::metadata(path).is_ok_and(|it| it.is_file() && it.len() >= 100 * KIB as u64)
+        };
+        assert!(ours || !big(&path), "{kind}: {}", path.display());
     }
 }
 
@@ -131,12 +135,14 @@ async fn a_hostile_peer_does_not_spoil_an_honest_one() {
         Behaviour::NeverUnchoke,
         Behaviour::WithholdMetadata,
     ];
-    for behaviour in hostile {
-        let torrent = Torrent::single(format!("{behaviour:?}.bin"), 256 * KIB).build();
-        let (bad, good) = (Peer::start(&torrent, behaviour).await, Peer::serving(&torrent).await);
-        let run = Sandbox::new().stream(torrent.hex()).peer(bad.addr()).peer(good.addr()).run().await;
-        run.code(0).delivered(torrent.content());
-    }
+    futures_util::future::join_all(hostile.map(is_survived)).await;
+}
+
+async fn is_survived(behaviour: Behaviour) {
+    let torrent = Torrent::single(format!("{behaviour:?}.bin"), 256 * KIB).build();
+    let (bad, good) = (Peer::start(&torrent, behaviour).await, Peer::serving(&torrent).await);
+    let run = Sandbox::new().stream(torrent.hex()).peer(bad.addr()).peer(good.addr()).run().await;
+    run.code(0).delivered(torrent.content());
 }
 
 #[tokio::test]
@@ -164,4 +170,18 @@ async fn a_link_planted_in_the_temp_directory_is_not_followed() {
     let run = sandbox.stream(torrent.hex()).peer(peer.addr()).run().await;
     assert!(run.exit == 0 || run.exit == 7, "{}", run.report());
     assert_eq!(std::fs::read(victim).unwrap(), b"precious");
+}
+
+#[tokio::test]
+async fn a_tracker_that_never_stops_talking_fills_no_memory() {
+    let torrent = Torrent::single("flooded.bin", 2 * MIB).build();
+    let peer = Peer::start(&torrent, Behaviour::StallAfter { blocks: 64 }).await;
+    let tracker = HttpTracker::start(Answer::Flood).await;
+    let run = Sandbox::new().stream(torrent.hex()).tracker(tracker.url()).peer(peer.addr()).spawn();
+    run.wait_for_bytes(64 * KIB).await;
+    let taken = tracker.wait_for_floods(tracker.announces().len()).await;
+    let peak = run.peak_memory();
+    assert!(peak < 128 * MIB, "{} MiB in memory after answers of {taken:?} bytes", peak / MIB);
+    peer.set(Behaviour::Serve);
+    run.finish().await.code(0).delivered(torrent.content());
 }

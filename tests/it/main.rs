@@ -7,6 +7,7 @@ mod completions;
 mod failed_table;
 mod failures;
 mod hostile;
+mod logs;
 mod resume;
 mod rooms;
 mod sources;

@@ -1,7 +1,8 @@
 //! Every way to name a torrent, and every way to find its peers.
 
 use crate::support::{
-    Answer, Aria2, DhtNode, HttpTracker, KIB, MIB, Peer, Sandbox, Seeder, Torrent, UdpTracker, WebServer,
+    Answer, Aria2, DhtNode, HttpTracker, KIB, MIB, Peer, Sandbox, Seeder, SocksProxy, Torrent, UdpTracker,
+    WebServer,
 };
 
 #[tokio::test]
@@ -59,12 +60,29 @@ async fn the_trackers_in_a_magnet_are_asked() {
 
 #[tokio::test]
 async fn no_trackers_means_no_trackers() {
-    let torrent = Torrent::single("no trackers.bin", 64 * KIB).build();
-    let peer = Peer::serving(&torrent).await;
     let tracker = HttpTracker::start(Answer::empty()).await;
+    let torrent = Torrent::single("no trackers.bin", MIB).tracker(tracker.url()).build();
+    let peer = Peer::serving(&torrent).await;
     let magnet = format!("{}&tr={}", torrent.magnet(), tracker.url());
-    Sandbox::new().stream(magnet).peer(peer.addr()).run().await.code(0);
-    assert!(tracker.announces().is_empty());
+    let run = Sandbox::new().stream("-").stdin(torrent.metainfo()).peer(peer.addr()).run().await;
+    run.code(0).delivered(torrent.content());
+    Sandbox::new().stream(magnet).peer(peer.addr()).run().await.code(0).delivered(torrent.content());
+    assert!(tracker.announces().is_empty(), "{:?}", tracker.announces());
+}
+
+#[tokio::test]
+async fn a_private_torrent_is_told_to_its_own_trackers_alone() {
+    let wanted = Torrent::single("private.bin", MIB).private().build();
+    let peer = Peer::serving(&wanted).await;
+    let own = HttpTracker::start(Answer::Peers(vec![peer.addr()])).await;
+    let other = HttpTracker::start(Answer::Peers(vec![peer.addr()])).await;
+    let dht = DhtNode::start([(wanted.info_hash(), vec![peer.addr()])]).await;
+    let torrent = Torrent::single("private.bin", MIB).private().tracker(own.url()).build();
+    let run = Sandbox::new().stream("-").stdin(torrent.metainfo()).tracker(other.url()).dht(dht.addr());
+    run.run().await.code(0).delivered(torrent.content());
+    assert!(!own.announces().is_empty());
+    assert!(other.announces().is_empty(), "{:?}", other.announces());
+    assert!(!dht.queries().contains_key("get_peers"), "{:?}", dht.queries());
 }
 
 #[tokio::test]
@@ -155,6 +173,22 @@ async fn the_dht_alone_leads_to_a_peer() {
     let dht = DhtNode::start([(torrent.info_hash(), vec![seeder.addr()])]).await;
     let run = Sandbox::new().stream(torrent.hex()).dht(dht.addr()).run().await;
     run.code(0).delivered(torrent.content());
+}
+
+#[tokio::test]
+async fn nothing_goes_around_a_proxy() {
+    let torrent = Torrent::single("proxied.bin", MIB).build();
+    let peer = Peer::serving(&torrent).await;
+    let (proxy, dht) = (SocksProxy::start().await, DhtNode::start([]).await);
+    let http = HttpTracker::start(Answer::Peers(vec![peer.addr()])).await;
+    let udp = UdpTracker::start(Answer::Peers(vec![peer.addr()])).await;
+    let run = Sandbox::new().stream(torrent.hex()).dht(dht.addr()).tracker(http.url()).tracker(udp.url());
+    run.args(["--proxy", &proxy.url()]).run().await.code(0).delivered(torrent.content());
+    let through = |addr| proxy.targets().iter().filter(|target| **target == addr).count();
+    assert_eq!(through(peer.addr()), peer.counts().connections);
+    assert_eq!(through(http.addr()), http.announces().len());
+    assert!(dht.queries().is_empty(), "the DHT goes around a proxy: {:?}", dht.queries());
+    assert!(udp.announces().is_empty(), "UDP trackers go around a proxy: {:?}", udp.announces());
 }
 
 #[tokio::test]

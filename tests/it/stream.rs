@@ -215,11 +215,14 @@ async fn quiet_says_nothing() {
 #[tokio::test]
 async fn progress_as_json_names_the_phases_in_order() {
     let torrent = Torrent::single("phases.mkv", MIB).build();
-    let peer = Peer::start(&torrent, Behaviour::WithholdMetadata).await;
+    let mut peer = Peer::start(&torrent, Behaviour::WithholdMetadata).await;
+    peer.stop().await;
     let sandbox = Sandbox::new();
     let run = sandbox.stream(torrent.hex()).peer(peer.addr()).args(["--progress", "json"]).spawn();
     let phase =
         |name: &'static str| move |line: &str| json_line(line).is_some_and(|json| json["phase"] == name);
+    run.wait_for_line("the phase peers", phase("peers")).await;
+    peer.resume().await;
     run.wait_for_line("the phase metadata", phase("metadata")).await;
     peer.set(Behaviour::NeverUnchoke);
     run.wait_for_line("the phase first_piece", phase("first_piece")).await;
@@ -324,4 +327,32 @@ async fn a_player_is_given_a_local_url_of_the_stream() {
     assert!(body == torrent.content());
     std::fs::write(sandbox.path("leave"), "now\n").unwrap();
     run.finish().await.code(0);
+}
+
+#[tokio::test]
+async fn a_player_that_fails_is_an_error_and_no_failure_of_the_torrent() {
+    let torrent = Torrent::single("not played.mkv", 64 * KIB).build();
+    let peer = Peer::serving(&torrent).await;
+    let sandbox = Sandbox::new();
+    sandbox
+        .stream(torrent.hex())
+        .peer(peer.addr())
+        .args(["--open", "false"])
+        .run()
+        .await
+        .code(1)
+        .says("false");
+    assert!(sandbox.failed().is_empty());
+}
+
+#[tokio::test]
+async fn a_player_that_is_not_installed_is_said_before_any_peer_is_asked() {
+    let torrent = Torrent::single("no player.mkv", 64 * KIB).build();
+    let peer = Peer::serving(&torrent).await;
+    let run =
+        Sandbox::new().stream(torrent.hex()).peer(peer.addr()).args(["--open", "no-such-player"]).run().await;
+    assert!(run.exit != 0, "{}", run.report());
+    let exit = run.exit;
+    run.code(exit).says("no-such-player");
+    assert_eq!(peer.counts().connections, 0);
 }

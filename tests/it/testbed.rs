@@ -147,13 +147,14 @@ async fn a_peer_that_stalled_goes_on_when_told_to() {
 
 #[tokio::test]
 async fn a_peer_chokes_once_and_forgets_what_was_asked() {
-    let torrent = Torrent::single("chokes.bin", MIB).build();
+    let wanted = Torrent::single("wanted.bin", MIB).seed(1).build();
     let pause = Duration::from_millis(200);
-    let choking = Peer::start(&torrent, Behaviour::ChokeAfter { blocks: 4, pause }).await;
-    let honest = Peer::serving(&torrent).await;
-    let peers = vec![choking.addr(), honest.addr()];
-    assert_eq!(librqbit(torrent.magnet(), peers, None).await, torrent.content());
-    assert!(choking.counts().chokes <= 1);
+    let choking = Peer::start(&wanted, Behaviour::ChokeAfter { blocks: 4, pause }).await;
+    let tracker = HttpTracker::start(Answer::Peers(vec![choking.addr()])).await;
+    let torrent = Torrent::single("wanted.bin", MIB).seed(1).tracker(tracker.url()).build();
+    assert_eq!(aria2(&torrent), torrent.content());
+    assert_eq!(choking.counts().chokes, 1);
+    assert!(choking.counts().requests > torrent.block_count(), "what was forgotten is asked for again");
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     Int(i64),
+    /// An integer as these digits, which may be more than any type has room for. Never decoded.
+    Number(String),
     Bytes(Vec<u8>),
     List(Vec<Value>),
     Dict(BTreeMap<Vec<u8>, Value>),
@@ -31,6 +33,7 @@ impl Value {
     fn encode_into(&self, out: &mut Vec<u8>) {
         match self {
             Value::Int(number) => out.extend(format!("i{number}e").bytes()),
+            Value::Number(digits) => out.extend(format!("i{digits}e").bytes()),
             Value::Bytes(bytes) => encode_bytes(bytes, out),
             Value::List(items) => {
                 out.push(b'l');

@@ -41,6 +41,11 @@ impl DhtNode {
         self.addr
     }
 
+    /// Queries answered so far.
+    pub fn queries(&self) -> Queries {
+        self.queries.borrow().clone()
+    }
+
     /// Waits until the query `name` (`find_node`, `get_peers`, …) was answered.
     pub async fn wait_for(&self, name: &str) {
         until(&self.queries, &format!("a DHT query {name}"), |seen| seen.contains_key(name)).await;

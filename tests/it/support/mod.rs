@@ -8,6 +8,7 @@ pub mod aria2;
 pub mod bencode;
 pub mod dht;
 pub mod peer;
+pub mod proxy;
 pub mod seeder;
 pub mod swarmcat;
 pub mod torrent;
@@ -26,6 +27,7 @@ pub use self::{
     aria2::Aria2,
     dht::DhtNode,
     peer::{Behaviour, Peer},
+    proxy::SocksProxy,
     seeder::Seeder,
     swarmcat::{Run, Sandbox, Signal, Stdout},
     torrent::{KIB, MIB, Torrent},

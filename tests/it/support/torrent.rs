@@ -44,7 +44,8 @@ pub struct TorrentBuilder {
     piece_length: usize,
     seed: u64,
     trackers: Vec<String>,
-    stated_piece_length: Option<i64>,
+    private: bool,
+    stated_piece_length: Option<String>,
     missing_hashes: usize,
 }
 
@@ -144,6 +145,7 @@ impl TorrentBuilder {
             piece_length: 64 * KIB,
             seed: 0,
             trackers: Vec::new(),
+            private: false,
             stated_piece_length: None,
             missing_hashes: 0,
         }
@@ -189,9 +191,15 @@ impl TorrentBuilder {
         self
     }
 
+    /// BEP 27: peers come from the torrent's own trackers alone.
+    pub fn private(mut self) -> Self {
+        self.private = true;
+        self
+    }
+
     /// Broken: the metainfo states this piece length, whatever the pieces really are.
-    pub fn stating_piece_length(mut self, len: i64) -> Self {
-        self.stated_piece_length = Some(len);
+    pub fn stating_piece_length(mut self, digits: &str) -> Self {
+        self.stated_piece_length = Some(digits.to_owned());
         self
     }
 
@@ -248,14 +256,24 @@ impl TorrentBuilder {
         let kept = &hashes[..hashes.len() - self.missing_hashes];
         let mut info = vec![
             ("name", Value::bytes(&self.name)),
-            ("piece length", Value::Int(self.stated_piece_length.unwrap_or(self.piece_length as i64))),
+            ("piece length", self.stated_piece_length()),
             ("pieces", Value::bytes(kept.concat())),
         ];
         match &self.layout {
             Layout::Single(len) => info.push(("length", Value::Int(*len as i64))),
             Layout::Multi(files) => info.push(("files", Value::List(files.iter().map(file_entry).collect()))),
         }
+        if self.private {
+            info.push(("private", Value::Int(1)));
+        }
         Value::dict(info)
+    }
+
+    fn stated_piece_length(&self) -> Value {
+        match &self.stated_piece_length {
+            Some(digits) => Value::Number(digits.clone()),
+            None => Value::Int(self.piece_length as i64),
+        }
     }
 
     /// The info dictionary goes in as its exact bytes: the hash is of those.

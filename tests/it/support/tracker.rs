@@ -74,9 +74,18 @@ impl HttpTracker {
         self.server.url("announce")
     }
 
+    pub fn addr(&self) -> SocketAddr {
+        self.server.addr()
+    }
+
     /// Answers differently from now on.
     pub fn set(&self, answer: Answer) {
         *self.answer.lock().unwrap() = answer;
+    }
+
+    /// Waits until so many announces were answered with a flood that has ended; how many bytes were taken of each.
+    pub async fn wait_for_floods(&self, count: usize) -> Vec<usize> {
+        self.server.wait_for_floods(count).await
     }
 
     pub fn announces(&self) -> Vec<Announce> {
@@ -149,6 +158,10 @@ impl UdpTracker {
 
     pub fn url(&self) -> String {
         format!("udp://{}/announce", self.addr)
+    }
+
+    pub fn announces(&self) -> Vec<Announce> {
+        self.announces.borrow().clone()
     }
 
     pub async fn wait_for_announces(&self, count: usize) -> Vec<Announce> {

@@ -8,7 +8,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::Actor;
+use super::{Actor, until};
 
 /// What a request asked for.
 #[derive(Debug, Clone)]
@@ -46,18 +46,26 @@ pub enum Reply {
 /// Serves on a loopback port until dropped.
 pub struct WebServer {
     addr: SocketAddr,
-    requests: watch::Sender<Vec<Request>>,
+    seen: Seen,
     _actor: Actor,
+}
+
+/// What the server has seen and done.
+#[derive(Clone, Default)]
+struct Seen {
+    requests: watch::Sender<Vec<Request>>,
+    /// What became of each flood: how many bytes a client took, in order.
+    floods: watch::Sender<Vec<usize>>,
 }
 
 impl WebServer {
     pub async fn start(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap().into_std().unwrap();
         let addr = listener.local_addr().unwrap();
-        let requests = watch::Sender::new(Vec::new());
-        let seen = requests.clone();
-        let actor = Actor::spawn(async move { accept(listener, Arc::new(answer), seen).await });
-        Self { addr, requests, _actor: actor }
+        let seen = Seen::default();
+        let noted = seen.clone();
+        let actor = Actor::spawn(async move { accept(listener, Arc::new(answer), noted).await });
+        Self { addr, seen, _actor: actor }
     }
 
     /// Answers every request with this body.
@@ -66,19 +74,28 @@ impl WebServer {
         Self::start(move |_| Reply::Body(body.clone())).await
     }
 
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://{}/{path}", self.addr)
     }
 
     /// Every request so far, in order.
     pub fn requests(&self) -> Vec<Request> {
-        self.requests.borrow().clone()
+        self.seen.requests.borrow().clone()
+    }
+
+    /// Waits until so many floods have ended; how many bytes were taken of each.
+    pub async fn wait_for_floods(&self, count: usize) -> Vec<usize> {
+        until(&self.seen.floods, &format!("the end of {count} floods"), |floods| floods.len() >= count).await
     }
 }
 
 type Answerer = Arc<dyn Fn(&Request) -> Reply + Send + Sync>;
 
-async fn accept(listener: std::net::TcpListener, answer: Answerer, seen: watch::Sender<Vec<Request>>) {
+async fn accept(listener: std::net::TcpListener, answer: Answerer, seen: Seen) {
     let listener = TcpListener::from_std(listener).unwrap();
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
@@ -90,14 +107,10 @@ async fn accept(listener: std::net::TcpListener, answer: Answerer, seen: watch::
 }
 
 /// One request a connection, which every client must be able to live with.
-async fn converse(
-    mut stream: TcpStream,
-    answer: Answerer,
-    seen: watch::Sender<Vec<Request>>,
-) -> std::io::Result<()> {
+async fn converse(mut stream: TcpStream, answer: Answerer, seen: Seen) -> std::io::Result<()> {
     let Some(request) = read_request(&mut stream).await? else { return Ok(()) };
     let reply = answer(&request);
-    seen.send_modify(|seen| seen.push(request));
+    seen.requests.send_modify(|requests| requests.push(request));
     match reply {
         Reply::Body(body) => {
             stream.write_all(&head(200, &format!("Content-Length: {}\r\n", body.len()))).await?;
@@ -109,7 +122,10 @@ async fn converse(
             stream.write_all(&head(302, &headers)).await?;
         }
         Reply::Trickle(body) => trickle(&mut stream, &body).await?,
-        Reply::Flood => flood(&mut stream).await?,
+        Reply::Flood => {
+            let taken = flood(&mut stream).await;
+            seen.floods.send_modify(|floods| floods.push(taken));
+        }
         Reply::Silence => std::future::pending().await,
     }
     stream.shutdown().await
@@ -124,13 +140,16 @@ async fn trickle(stream: &mut TcpStream, body: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-async fn flood(stream: &mut TcpStream) -> std::io::Result<()> {
-    stream.write_all(&head(200, "")).await?;
+/// How many bytes the client took.
+async fn flood(stream: &mut TcpStream) -> usize {
     let zeros = vec![b'0'; 1024 * 1024];
-    for _ in 0..1024 {
-        stream.write_all(&zeros).await?;
+    let mut taken = 0;
+    if stream.write_all(&head(200, "")).await.is_ok() {
+        while taken < 1024 * zeros.len() && stream.write_all(&zeros).await.is_ok() {
+            taken += zeros.len();
+        }
     }
-    Ok(())
+    taken
 }
 
 async fn read_request(stream: &mut TcpStream) -> std::io::Result<Option<Request>> {
