@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use super::{PATIENCE, Torrent, until};
+use super::{PATIENCE, Torrent, process, until};
 
 pub use rustix::process::Signal;
 
@@ -239,7 +239,7 @@ impl Invocation {
         let mut command = self.command();
         let terminal = self.attach_stdout(&mut command);
         let line = written(&command);
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{line}: {error}"));
+        let mut child = process::spawn(&mut command).unwrap_or_else(|error| panic!("{line}: {error}"));
         // The command's own copy of a terminal or file would keep it open after the program's end.
         drop(command);
         let run = Run::of(line, Pid::from_child(&child), self.root.clone());
