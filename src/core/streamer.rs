@@ -411,14 +411,16 @@ async fn is_on_disk(content: &Arc<Content>, file: usize, range: Range<u64>) -> R
 }
 
 /// Trackers by round: the source's own and those that were named one by one first, then the rest in equal parts.
-/// A private torrent (BEP 27) is announced to its own trackers alone.
+/// A private torrent (BEP 27) is announced to its own trackers alone, and nothing goes around a proxy.
 fn tiers(settings: &Settings, own: &[Url], private: bool) -> Vec<Vec<Url>> {
+    let swarm = &settings.swarm;
+    let usable = |url: &&Url| swarm.proxy.is_none() || url.scheme() != "udp";
     if private {
-        return vec![own.to_vec()];
+        return vec![own.iter().filter(usable).cloned().collect()];
     }
-    let mut tiers = vec![own.iter().chain(&settings.swarm.trackers).cloned().collect()];
+    let mut tiers = vec![own.iter().chain(&swarm.trackers).filter(usable).cloned().collect()];
     let later = settings.waits.max_retries.saturating_sub(1).max(1) as usize;
-    let rest = &settings.swarm.fallback_trackers;
+    let rest: Vec<Url> = swarm.fallback_trackers.iter().filter(usable).cloned().collect();
     tiers.extend(rest.chunks(rest.len().div_ceil(later).max(1)).map(<[Url]>::to_vec));
     tiers
 }

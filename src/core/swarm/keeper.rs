@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
-use super::{session::SwarmSession, steering::steer, storage::ContentFactory};
+use super::{metainfo::torrent_file, session::SwarmSession, steering::steer, storage::ContentFactory};
 use crate::core::{Error, content::Content, playhead::Playheads, status::Status};
 
 /// How often counts are refreshed and librqbit's state is looked at.
@@ -124,7 +124,8 @@ impl Keeper {
             storage_factory: Some(ContentFactory(self.keeping.content.clone()).boxed()),
             ..AddTorrentOptions::default()
         };
-        let add = AddTorrent::from_bytes(metainfo.torrent_bytes.clone());
+        // Without the file's own trackers: librqbit would ask them all, also those that may not be asked.
+        let add = AddTorrent::from_bytes(torrent_file(&metainfo.info_bytes, &[]));
         match self.session.add_torrent(add, Some(options)).await? {
             AddTorrentResponse::Added(_, torrent) => Ok(torrent),
             _ => anyhow::bail!("the torrent is in the session already"),

@@ -1,7 +1,8 @@
 //! The first stage of an attempt: find peers, reach one, and learn the info dictionary if it is not known.
 //!
-//! Peers come from the DHT, from trackers in rounds (each round asks one set more, and again those that failed), from the
-//! magnet and from the user. They are dialled in parallel with short time-outs; the first useful one ends the search.
+//! Peers come from the DHT, from trackers in rounds (each round asks one set more, and again those that failed or
+//! named nobody), from the magnet and from the user. They are dialled in parallel with short time-outs; the first
+//! useful one ends the search.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -146,6 +147,8 @@ struct Hunt<'a> {
     announcing: usize,
     answered: HashSet<Url>,
     failed: HashSet<Url>,
+    /// Failed, or named nobody: worth another question in the next round.
+    again: HashSet<Url>,
     heard: HashSet<Url>,
     began: Instant,
 }
@@ -179,6 +182,7 @@ impl<'a> Hunt<'a> {
             announcing: 0,
             answered: HashSet::new(),
             failed: HashSet::new(),
+            again: HashSet::new(),
             heard: HashSet::new(),
             began: Instant::now(),
         }
@@ -231,7 +235,7 @@ impl<'a> Hunt<'a> {
             return;
         }
         let fresh = self.search.tiers.get(self.round as usize).cloned().unwrap_or_default();
-        let again: Vec<Url> = self.failed.drain().collect();
+        let again: Vec<Url> = self.again.drain().collect();
         self.round += 1;
         for tracker in again.into_iter().chain(fresh) {
             self.announce(tracker);
@@ -282,6 +286,10 @@ impl<'a> Hunt<'a> {
             Ok(peers) => {
                 tracing::debug!("tracker {} named {} peers", host(&tracker), peers.len());
                 self.heard.insert(tracker.clone());
+                self.failed.remove(&tracker);
+                if peers.is_empty() {
+                    self.again.insert(tracker.clone());
+                }
                 self.answered.insert(tracker);
                 peers.into_iter().for_each(|peer| self.learn(peer));
             }
@@ -293,6 +301,7 @@ impl<'a> Hunt<'a> {
                 if error.network_is_up {
                     self.heard.insert(tracker.clone());
                 }
+                self.again.insert(tracker.clone());
                 self.failed.insert(tracker);
             }
         }
