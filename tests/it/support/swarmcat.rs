@@ -418,13 +418,6 @@ impl Run {
         self.seen.pid.as_raw_nonzero().get()
     }
 
-    /// The most memory that it has had in use so far, in bytes.
-    pub fn peak_memory(&self) -> usize {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a running process");
-        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
-    }
-
     pub fn has_ended(&self) -> bool {
         self.seen.exit.borrow().is_some()
     }
