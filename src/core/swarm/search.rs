@@ -15,9 +15,13 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt, stream::BoxStream};
+use futures_util::{
+    StreamExt,
+    stream::{BoxStream, SelectAll, select_all},
+};
 use librqbit::dht::Dht;
 use librqbit_core::Id20;
+use librqbit_lsd::LocalServiceDiscovery;
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -84,6 +88,10 @@ pub struct Searcher {
     pub announcer: Announcer,
     /// The DHT, if it is on.
     pub dht: Option<Dht>,
+    /// Local service discovery, if it is on.
+    pub lsd: Option<LocalServiceDiscovery>,
+    /// Where peers can reach us, if they can.
+    pub port: Option<u16>,
     /// Our name on the wire.
     pub peer_id: Id20,
     /// How long to wait.
@@ -119,14 +127,19 @@ impl Searcher {
     pub async fn search(&self, search: Search, status: &watch::Sender<Status>) -> Result<Found, Error> {
         let has_trackers = self.use_trackers && search.tiers.iter().any(|tier| !tier.is_empty());
         let dht = self.dht.clone().filter(|_| !search.private);
-        if search.peers.is_empty() && !has_trackers && dht.is_none() {
+        let lsd = self.lsd.clone().filter(|_| !search.private);
+        if search.peers.is_empty() && !has_trackers && dht.is_none() && lsd.is_none() {
             return Err(Error::Usage(format!(
-                "torrent {}: there is nobody to ask: no DHT, no trackers, no peers",
+                "torrent {}: there is nobody to ask: no DHT, no trackers, no local discovery, no peers",
                 search.info_hash
             )));
         }
-        Hunt::new(self, search, dht, status).run().await
+        Hunt::new(self, search, dht, lsd, status).run().await
     }
+}
+
+fn nobody() -> BoxStream<'static, SocketAddr> {
+    futures_util::stream::pending().boxed()
 }
 
 /// One running search.
@@ -135,7 +148,8 @@ struct Hunt<'a> {
     search: Search,
     status: &'a watch::Sender<Status>,
     dht: Option<Dht>,
-    dht_peers: BoxStream<'static, SocketAddr>,
+    /// Peers that the DHT and the local network name.
+    named: SelectAll<BoxStream<'static, SocketAddr>>,
     tally: Arc<Tally>,
     seen: HashSet<SocketAddr>,
     queue: VecDeque<(SocketAddr, u32)>,
@@ -158,19 +172,22 @@ impl<'a> Hunt<'a> {
         searcher: &'a Searcher,
         search: Search,
         dht: Option<Dht>,
+        lsd: Option<LocalServiceDiscovery>,
         status: &'a watch::Sender<Status>,
     ) -> Self {
         let hash = Id20::new(*search.info_hash.bytes());
-        let dht_peers = match &dht {
-            Some(dht) => dht.get_peers(hash, None).boxed(),
-            None => futures_util::stream::pending().boxed(),
-        };
+        let named: [BoxStream<'static, SocketAddr>; 3] = [
+            dht.as_ref().map_or_else(nobody, |dht| dht.get_peers(hash, None).boxed()),
+            lsd.map_or_else(nobody, |lsd| lsd.announce(hash, searcher.port).boxed()),
+            // Neither is expected to end; if both did, the search would still have its trackers and its clock.
+            nobody(),
+        ];
         Hunt {
             searcher,
             search,
             status,
             dht,
-            dht_peers,
+            named: select_all(named),
             tally: Arc::default(),
             seen: HashSet::new(),
             queue: VecDeque::new(),
@@ -206,7 +223,7 @@ impl<'a> Hunt<'a> {
                         return Ok(found);
                     }
                 }
-                Some(peer) = self.dht_peers.next() => self.learn(peer),
+                Some(peer) = self.named.next() => self.learn(peer),
                 _ = rounds.tick() => self.next_round(),
                 _ = ticks.tick() => self.tick()?,
                 () = sleep_until(peers_by), if self.tally.reached.load(Relaxed) == 0 => return Err(self.verdict()),

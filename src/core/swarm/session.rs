@@ -17,6 +17,8 @@ use librqbit::{
     SessionPersistenceConfig, dht::DhtPersistenceConfig, limits::LimitsConfig,
 };
 use librqbit_core::{Id20, peer_id::generate_azereus_style};
+use librqbit_dualstack_sockets::BindDevice;
+use librqbit_lsd::{LocalServiceDiscovery, LocalServiceDiscoveryOptions};
 use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -174,11 +176,32 @@ impl Boot {
             dialer: Dialer::new(swarm),
             announcer,
             dht: session.get_dht().cloned(),
+            lsd: self.local_discovery().await,
+            port: session.announce_port(),
             peer_id,
             waits: self.settings.waits,
             use_trackers: swarm.use_trackers,
         };
         Ok((session, searcher))
+    }
+
+    /// Our own beside librqbit's, which speaks up only once a torrent is added.
+    async fn local_discovery(&self) -> Option<LocalServiceDiscovery> {
+        let swarm = &self.settings.swarm;
+        if !uses_lsd(swarm) {
+            return None;
+        }
+        let start = async {
+            let device = swarm.bind_device.as_deref().map(BindDevice::new_from_name).transpose()?;
+            LocalServiceDiscovery::new(LocalServiceDiscoveryOptions {
+                cancel_token: self.stop.child_token(),
+                cookie: None,
+                bind_device: device.as_ref(),
+            })
+            .await
+        };
+        let started = start.await;
+        started.inspect_err(|error| tracing::warn!("no local service discovery: {error:#}")).ok()
     }
 
     fn options(&self, peer_id: Id20) -> SessionOptions {
@@ -201,7 +224,7 @@ impl Boot {
             ratelimits: LimitsConfig { upload_bps: swarm.upload_limit, download_bps: swarm.download_limit },
             peer_limit: Some(swarm.peer_limit),
             disable_upload: !swarm.upload,
-            disable_local_service_discovery: !swarm.lsd || swarm.proxy.is_some(),
+            disable_local_service_discovery: !uses_lsd(swarm),
             ipv4_only: swarm.ipv4_only,
             client_name_and_version: Some(CLIENT_NAME.into()),
             ..SessionOptions::default()
@@ -232,6 +255,11 @@ const DISCARD_PORT: u16 = 9;
 /// The DHT is UDP and would bypass a proxy.
 fn uses_dht(swarm: &SwarmSettings) -> bool {
     swarm.dht && swarm.proxy.is_none()
+}
+
+/// So is local service discovery.
+fn uses_lsd(swarm: &SwarmSettings) -> bool {
+    swarm.lsd && swarm.proxy.is_none()
 }
 
 fn listener(swarm: &SwarmSettings) -> ListenerOptions {
