@@ -141,9 +141,9 @@ impl Streamer {
                 return Ok(Wanted { magnet: Magnet::bare(*info_hash), metainfo: None });
             }
             Source::Magnet(magnet) => return Ok(Wanted { magnet: magnet.clone(), metainfo: None }),
-            Source::File(path) => fetch::from_file(path)?,
+            Source::File(path) => fetch::from_file(path).await?,
             Source::Url(url) => fetch::from_url(url, &self.settings.swarm).await?,
-            Source::Stdin => fetch::from_stdin()?,
+            Source::Stdin => fetch::from_stdin().await?,
         };
         let mut magnet = Magnet::bare(metainfo.info_hash);
         magnet.trackers = metainfo.trackers.clone();

@@ -77,6 +77,14 @@ impl Sandbox {
         path
     }
 
+    /// Makes a named pipe in that directory.
+    pub fn make_pipe(&self, name: &str) -> PathBuf {
+        use rustix::fs::{CWD, Mode, mkfifoat};
+        let path = self.path(name);
+        mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).unwrap();
+        path
+    }
+
     /// Every later command is given this configuration file.
     pub fn configure(&mut self, toml: &str) {
         self.config = Some(self.write("swarmcat.toml", toml.as_bytes()));
