@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use time::OffsetDateTime;
 
 use crate::{
-    support::process::settled,
+    support::process::none_starting,
     worker::{self, Job, Worker},
 };
 
@@ -41,7 +41,7 @@ fn store(scratch: &ScratchDir, number: u32) -> PathBuf {
 }
 
 fn clean(scratch: &ScratchDir) -> CleanupReport {
-    settled();
+    let _quiet = none_starting();
     scratch.cleanup(Duration::ZERO, false, OffsetDateTime::now_utc()).unwrap()
 }
 
