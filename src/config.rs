@@ -23,6 +23,9 @@ pub use layer::{CooldownLayer, Layer, SwarmLayer, WaitsLayer};
 /// Free space that is left on the disk unless `min_free` says otherwise: enough for the system to go on.
 const MIN_FREE: u64 = 256 << 20;
 
+/// Torrents open at once: the seed's "max connections".
+const MAX_TORRENTS: usize = 25;
+
 /// How much is said, and in which form. Errors are always said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Presentation {
@@ -131,6 +134,7 @@ impl Layer {
             waits: self.waits.into_settings(),
             cooldown: self.cooldown.into_settings(),
             min_free: self.min_free.unwrap_or(MIN_FREE),
+            max_torrents: MAX_TORRENTS,
         })
     }
 }

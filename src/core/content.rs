@@ -270,6 +270,11 @@ impl Content {
         lock(&self.fault).clone()
     }
 
+    /// Forgets an old failure of the disk: somebody made room.
+    pub fn forgive(&self) {
+        lock(&self.fault).take();
+    }
+
     /// Bytes written since it was opened.
     pub fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)

@@ -9,7 +9,7 @@ use std::{
     io::{self, Read, Seek, SeekFrom},
     ops::Range,
     os::unix::fs::FileExt,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::Duration,
 };
 
@@ -33,16 +33,14 @@ pub struct Torrent {
     pub content: Arc<Content>,
     /// Where the readers are.
     pub playheads: Arc<Playheads>,
-    /// Set once, when no further piece will come.
-    pub ended: watch::Receiver<Option<Error>>,
+    /// Set when no further piece will come.
+    pub ended: watch::Sender<Option<Error>>,
     /// Without a block of the piece that a reader waits for, it gives up after this.
     pub stall_timeout: Duration,
     /// Told of a reader's stall, to be remembered.
     pub on_stall: Box<dyn Fn(&Error) + Send + Sync>,
     /// Keeps the have-map and the idle clock on disk up to date.
     pub upkeep: Box<dyn Any + Send + Sync>,
-    /// Fetches pieces for as long as it lives; never set when everything was on disk.
-    pub keeper: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 /// One opened file of one torrent; readers are made from it. Cheap to clone.
@@ -71,12 +69,6 @@ impl Opened {
     /// Where its torrent's readers are.
     pub fn playheads(&self) -> &Arc<Playheads> {
         &self.torrent.playheads
-    }
-
-    /// Lets `keeper` live as long as the torrent is read.
-    pub fn keep(&self, keeper: impl Any + Send + Sync) {
-        // A second keeper cannot come: one attempt opens one torrent.
-        let _ = self.torrent.keeper.set(Box::new(keeper));
     }
 
     /// A reader over `range` of the file (clamped to its length).
@@ -223,7 +215,7 @@ impl PieceReader {
         if content.verified().contains(piece) {
             return Ok(Waited::Something);
         }
-        let mut ended = self.opened.torrent.ended.clone();
+        let mut ended = self.opened.torrent.ended.subscribe();
         tokio::select! {
             () = arrived => Ok(Waited::Something),
             error = ended_with(&mut ended) => Err(error),
@@ -291,7 +283,6 @@ mod tests {
 
     struct Bench {
         opened: Opened,
-        end: watch::Sender<Option<Error>>,
         stalls: Arc<AtomicUsize>,
         _dir: tempfile::TempDir,
     }
@@ -302,21 +293,19 @@ mod tests {
         let content = Arc::new(Content::open(dir.path(), Arc::new(sample(10, &[40], PAYLOAD))));
         content.set_len(0, 40).unwrap();
         let media = Media::new(content.metainfo().info_hash, &content.metainfo().files[0]);
-        let (end, ended) = watch::channel(None);
         let stalls = Arc::new(AtomicUsize::new(0));
         let counted = stalls.clone();
         let torrent = Torrent {
             content,
             playheads: Arc::default(),
-            ended,
+            ended: watch::Sender::new(None),
             stall_timeout: Duration::from_secs(60),
             on_stall: Box::new(move |_| {
                 counted.fetch_add(1, Ordering::SeqCst);
             }),
             upkeep: Box::new(()),
-            keeper: OnceLock::new(),
         };
-        Bench { opened: Opened::new(Arc::new(torrent), media), end, stalls, _dir: dir }
+        Bench { opened: Opened::new(Arc::new(torrent), media), stalls, _dir: dir }
     }
 
     impl Bench {
@@ -379,13 +368,10 @@ mod tests {
     async fn the_torrents_end_ends_a_wait_but_not_what_is_already_there() {
         let bench = bench();
         bench.arrive(0);
-        bench.end.send_replace(Some(Error::Offline("gone".into())));
+        bench.opened.torrent.ended.send_replace(Some(Error::Offline("gone".into())));
         let mut reader = bench.opened.reader(0..40);
         assert_eq!(reader.chunk(100).await.unwrap().unwrap(), PAYLOAD[..10]);
         assert!(matches!(reader.chunk(100).await, Err(Error::Offline(_))));
-        drop(bench.end);
-        let mut reader = bench.opened.reader(20..30);
-        assert!(reader.ready().await.is_err());
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    collections::{HashSet, VecDeque},
+    collections::{BTreeSet, HashSet, VecDeque},
     net::SocketAddr,
     path::PathBuf,
     sync::Arc,
@@ -31,8 +31,8 @@ const TICK: Duration = Duration::from_millis(250);
 pub struct Keeping {
     /// Its bytes.
     pub content: Arc<Content>,
-    /// The file that is wanted.
-    pub file: usize,
+    /// The files that are wanted; a file more is taken up while it runs.
+    pub wanted: watch::Receiver<BTreeSet<usize>>,
     /// Peers known so far, the best first.
     pub peers: Vec<SocketAddr>,
     /// Trackers asked so far.
@@ -91,6 +91,8 @@ impl Keeper {
             };
             self.take_out().await;
             if let Turn::End(error) = turn {
+                // The locks first: who hears of the end may want to begin again.
+                self.keeping.keeps = Box::new(());
                 self.keeping.ended.send_replace(Some(error));
                 return;
             }
@@ -101,8 +103,9 @@ impl Keeper {
         let torrent = self.add().await?;
         torrent.wait_until_initialized().await?;
         let playheads = self.keeping.playheads.clone();
+        let parked_in = self.keeping.wanted.borrow().first().copied().unwrap_or(0);
         tokio::select! {
-            steered = steer(torrent.clone(), &playheads, self.keeping.file) => {
+            steered = steer(torrent.clone(), &playheads, parked_in) => {
                 steered?;
                 Ok(Turn::Again)
             }
@@ -116,7 +119,7 @@ impl Keeper {
             .await
             .context("writing the bit field")?;
         let options = AddTorrentOptions {
-            only_files: Some(vec![self.keeping.file]),
+            only_files: Some(self.keeping.wanted.borrow().iter().copied().collect()),
             overwrite: true,
             output_folder: Some(self.keeping.content.dir().to_string_lossy().into_owned()),
             initial_peers: Some(self.keeping.peers.clone()),
@@ -132,7 +135,7 @@ impl Keeper {
         }
     }
 
-    async fn watch(&mut self, torrent: &ManagedTorrent) -> Turn {
+    async fn watch(&mut self, torrent: &Arc<ManagedTorrent>) -> Turn {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut rate, mut round_ends) = (Rate::default(), Instant::now() + self.keeping.round);
@@ -145,6 +148,11 @@ impl Keeper {
                     }
                     if self.keeping.content.take_lost() {
                         return Turn::Again;
+                    }
+                }
+                Ok(()) = self.keeping.wanted.changed() => {
+                    if let Err(error) = self.want(torrent).await {
+                        return Turn::End(self.explain(&error));
                     }
                 }
                 _ = ticks.tick() => {
@@ -161,6 +169,11 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    async fn want(&mut self, torrent: &Arc<ManagedTorrent>) -> anyhow::Result<()> {
+        let files = self.keeping.wanted.borrow_and_update().iter().copied().collect();
+        self.session.update_only_files(torrent, &files).await
     }
 
     /// Takes the later trackers in; whether that changes anything.
@@ -180,7 +193,8 @@ impl Keeper {
         let sending = live.per_peer_stats_snapshot(Default::default()).peers;
         let sending = sending.values().filter(|peer| peer.counters.fetched_bytes > 0).count();
         let download_rate = rate.of(self.keeping.content.written());
-        let verified = self.keeping.content.verified_bytes(self.keeping.file);
+        let wanted = self.keeping.wanted.borrow().clone();
+        let verified: u64 = wanted.iter().map(|file| self.keeping.content.verified_bytes(*file)).sum();
         self.keeping.status.send_modify(|status| {
             status.peers_seen = status.peers_seen.max(peers.seen as usize);
             status.peers_connecting = peers.connecting as usize;
@@ -189,7 +203,7 @@ impl Keeper {
             status.download_rate = download_rate;
             status.verified = verified;
         });
-        let len = self.keeping.content.metainfo().files[self.keeping.file].len;
+        let len: u64 = wanted.iter().map(|file| self.keeping.content.metainfo().files[*file].len).sum();
         let permille = verified * 1000 / len.max(1);
         // Every percent once: the log is for reading.
         if std::mem::replace(&mut rate.told, permille / 10) != permille / 10 {
