@@ -393,6 +393,25 @@ mod tests {
         assert_eq!(bench.stalls.load(Ordering::SeqCst), 1);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_bad_piece_sent_over_and_over_does_not_put_a_stall_off() {
+        let bench = bench();
+        let mut reader = bench.opened.reader(0..40);
+        let began = Instant::now();
+        let liar = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(30)).await;
+                bench.block(0, 10);
+            }
+        };
+        let error = tokio::select! {
+            ready = reader.ready() => ready.unwrap_err(),
+            () = liar => unreachable!("it never ends"),
+        };
+        assert!(error.to_string().contains("stalled"), "{error}");
+        assert_eq!(began.elapsed(), Duration::from_secs(2 * 30 + 60));
+    }
+
     #[tokio::test]
     async fn the_torrents_end_ends_a_wait_but_not_what_is_already_there() {
         let bench = bench();

@@ -376,6 +376,7 @@ impl Attempt<'_> {
             wanted: live.wanted(),
             peers: found.peers,
             trackers: found.trackers,
+            answered: found.answered,
             later_trackers: tiers.into_iter().flatten().collect(),
             round: waits.timeout / waits.max_retries.max(1),
             playheads: live.torrent.playheads.clone(),
@@ -460,6 +461,9 @@ async fn is_on_disk(content: &Arc<Content>, file: usize, range: Range<u64>) -> R
 /// A private torrent (BEP 27) is announced to its own trackers alone, and nothing goes around a proxy.
 fn tiers(settings: &Settings, own: &[Url], private: bool) -> Vec<Vec<Url>> {
     let swarm = &settings.swarm;
+    if !swarm.use_trackers {
+        return Vec::new();
+    }
     let usable = |url: &&Url| swarm.proxy.is_none() || url.scheme() != "udp";
     if private {
         return vec![own.iter().filter(usable).cloned().collect()];

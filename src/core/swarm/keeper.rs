@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeSet, HashSet, VecDeque},
     net::SocketAddr,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -21,11 +21,16 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
-use super::{metainfo::torrent_file, session::SwarmSession, steering::steer, storage::ContentFactory};
+use super::{
+    announces::Announces, metainfo::torrent_file, relay::Relay, session::SwarmSession, steering::steer,
+    storage::ContentFactory,
+};
 use crate::core::{Error, content::Content, playhead::Playheads, status::Status};
 
 /// How often counts are refreshed and librqbit's state is looked at.
 const TICK: Duration = Duration::from_millis(250);
+/// How often librqbit asks the relay; each time is one small exchange on loopback.
+const RELAY_INTERVAL: Duration = Duration::from_secs(3);
 
 /// A torrent to be kept going.
 pub struct Keeping {
@@ -37,6 +42,8 @@ pub struct Keeping {
     pub peers: Vec<SocketAddr>,
     /// Trackers asked so far.
     pub trackers: Vec<Url>,
+    /// Those of them that answered.
+    pub answered: HashSet<Url>,
     /// Trackers for later rounds.
     pub later_trackers: Vec<Url>,
     /// How long a round may go without a byte.
@@ -61,7 +68,15 @@ impl SwarmSession {
     pub fn keep(&self, keeping: Keeping) -> KeeperGuard {
         let stop = self.stop.child_token();
         let bitfield = self.bitfield_file(&keeping.content.metainfo().info_hash.to_string());
-        let keeper = Keeper { session: self.session.clone(), bitfield, keeping };
+        let announces = Announces::new(self.searcher.announcer.clone(), keeping.content.metainfo().info_hash);
+        let keeper = Keeper {
+            session: self.session.clone(),
+            bitfield,
+            keeping,
+            announces,
+            relay: None,
+            relayed: self.relays,
+        };
         self.tasks.spawn_on(keeper.keep(stop.clone()), &self.runtime);
         KeeperGuard { _stop: stop.drop_guard() }
     }
@@ -71,6 +86,10 @@ struct Keeper {
     session: Arc<Session>,
     bitfield: PathBuf,
     keeping: Keeping,
+    announces: Announces,
+    relay: Option<Relay>,
+    /// Whether librqbit could reach a relay.
+    relayed: bool,
 }
 
 /// Why a torrent is taken out of the session.
@@ -84,6 +103,14 @@ enum Turn {
 impl Keeper {
     /// Runs until `stop`, or until the torrent cannot go on.
     async fn keep(mut self, stop: CancellationToken) {
+        for tracker in std::mem::take(&mut self.keeping.trackers) {
+            let answered = self.keeping.answered.contains(&tracker);
+            self.announces.take_up(tracker, answered);
+        }
+        if self.relayed {
+            // Without one, the peers that are named later come in when the torrent has to be added again.
+            self.relay = Relay::start(self.announces.named.clone()).await.ok();
+        }
         loop {
             let turn = tokio::select! {
                 turn = self.turn() => turn.unwrap_or_else(|error| Turn::End(self.explain(&error))),
@@ -122,17 +149,26 @@ impl Keeper {
             only_files: Some(self.keeping.wanted.borrow().iter().copied().collect()),
             overwrite: true,
             output_folder: Some(self.keeping.content.dir().to_string_lossy().into_owned()),
-            initial_peers: Some(self.keeping.peers.clone()),
-            trackers: Some(self.keeping.trackers.iter().map(ToString::to_string).collect()),
+            initial_peers: Some(self.peers()),
+            trackers: self.relay.as_ref().map(|relay| vec![relay.url.to_string()]),
+            force_tracker_interval: Some(RELAY_INTERVAL),
             storage_factory: Some(ContentFactory(self.keeping.content.clone()).boxed()),
             ..AddTorrentOptions::default()
         };
-        // Without the file's own trackers: librqbit would ask them all, also those that may not be asked.
+        // Without the file's own trackers: those are asked by us.
         let add = AddTorrent::from_bytes(torrent_file(&metainfo.info_bytes, &[]));
         match self.session.add_torrent(add, Some(options)).await? {
             AddTorrentResponse::Added(_, torrent) => Ok(torrent),
             _ => anyhow::bail!("the torrent is in the session already"),
         }
+    }
+
+    /// All peers known by now, the best first.
+    fn peers(&self) -> Vec<SocketAddr> {
+        let mut peers = self.keeping.peers.clone();
+        let known: HashSet<_> = peers.iter().copied().collect();
+        peers.extend(self.announces.named.all().into_iter().filter(|peer| !known.contains(peer)));
+        peers
     }
 
     async fn watch(&mut self, torrent: &Arc<ManagedTorrent>) -> Turn {
@@ -176,20 +212,23 @@ impl Keeper {
         self.session.update_only_files(torrent, &files).await
     }
 
-    /// Takes the later trackers in; whether that changes anything.
+    /// Takes the later trackers up, for a round without a byte. Whether the torrent is to be added again: with peers that
+    /// librqbit could not be told of otherwise.
     fn widen(&mut self) -> bool {
-        let known: HashSet<_> = self.keeping.trackers.iter().cloned().collect();
-        let fresh: Vec<_> =
-            self.keeping.later_trackers.drain(..).filter(|url| !known.contains(url)).collect();
+        for tracker in std::mem::take(&mut self.keeping.later_trackers) {
+            self.announces.take_up(tracker, false);
+        }
         self.keeping.status.send_modify(|status| status.round = (status.round + 1).min(status.rounds));
-        let widened = !fresh.is_empty();
-        self.keeping.trackers.extend(fresh);
-        widened
+        self.relay.is_none() && !self.announces.named.all().is_empty()
     }
 
     fn report(&self, torrent: &ManagedTorrent, rate: &mut Rate) {
         let Some(live) = torrent.live() else { return };
-        let peers = live.stats_snapshot().peer_stats;
+        let snapshot = live.stats_snapshot();
+        let peers = snapshot.peer_stats;
+        let moved = &self.announces.moved;
+        moved.uploaded.store(snapshot.uploaded_bytes, Relaxed);
+        moved.downloaded.store(snapshot.downloaded_and_checked_bytes, Relaxed);
         let sending = live.per_peer_stats_snapshot(Default::default()).peers;
         let sending = sending.values().filter(|peer| peer.counters.fetched_bytes > 0).count();
         let download_rate = rate.of(self.keeping.content.written());
@@ -204,6 +243,7 @@ impl Keeper {
             status.verified = verified;
         });
         let len: u64 = wanted.iter().map(|file| self.keeping.content.metainfo().files[*file].len).sum();
+        moved.left.store(len.saturating_sub(verified), Relaxed);
         let permille = verified * 1000 / len.max(1);
         // Every percent once: the log is for reading.
         if std::mem::replace(&mut rate.told, permille / 10) != permille / 10 {

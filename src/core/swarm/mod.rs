@@ -7,10 +7,12 @@
 pub mod metainfo;
 pub mod trackers;
 
+mod announces;
 mod bencode;
 mod dialer;
 mod handshake;
 mod keeper;
+mod relay;
 mod search;
 mod session;
 mod steering;

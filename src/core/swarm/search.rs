@@ -23,6 +23,7 @@ use librqbit::dht::Dht;
 use librqbit_core::Id20;
 use librqbit_lsd::LocalServiceDiscovery;
 use tokio::{
+    net::TcpStream,
     sync::watch,
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
@@ -32,7 +33,7 @@ use url::Url;
 use super::{
     dialer::Dialer,
     handshake::{self, Unhelpful},
-    trackers::{Announcer, Unanswered},
+    trackers::{Announcer, Answer, Transfer, Unanswered},
     verdict::{Evidence, judge},
 };
 use crate::core::{
@@ -77,6 +78,8 @@ pub struct Found {
     pub peers: Vec<SocketAddr>,
     /// Trackers asked so far.
     pub trackers: Vec<Url>,
+    /// Those of them that answered.
+    pub answered: HashSet<Url>,
 }
 
 /// Searches; one for a process.
@@ -96,8 +99,6 @@ pub struct Searcher {
     pub peer_id: Id20,
     /// How long to wait.
     pub waits: Waits,
-    /// Whether trackers are asked at all.
-    pub use_trackers: bool,
 }
 
 /// Counts that dial tasks and the search share.
@@ -106,7 +107,10 @@ struct Tally {
     reached: AtomicUsize,
     refused: AtomicUsize,
     without_route: AtomicUsize,
+    /// Every peer that was greeted, once, in order.
     greeted: Mutex<Vec<SocketAddr>>,
+    /// Greeted and still connected.
+    talking: AtomicUsize,
     info_bytes: AtomicU64,
 }
 
@@ -114,18 +118,25 @@ impl Tally {
     fn greeted(&self) -> Vec<SocketAddr> {
         self.greeted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    fn greet(&self, peer: SocketAddr) {
+        let mut greeted = self.greeted.lock().unwrap_or_else(PoisonError::into_inner);
+        if !greeted.contains(&peer) {
+            greeted.push(peer);
+        }
+    }
 }
 
 enum News {
     Dialled(SocketAddr, Result<Option<Vec<u8>>, Unhelpful>),
-    Announced(Url, Result<Vec<SocketAddr>, Unanswered>),
+    Announced(Url, Result<Answer, Unanswered>),
     Resolved(Vec<SocketAddr>),
 }
 
 impl Searcher {
     /// Runs until a peer is found that helps, or the attempt's time is up.
     pub async fn search(&self, search: Search, status: &watch::Sender<Status>) -> Result<Found, Error> {
-        let has_trackers = self.use_trackers && search.tiers.iter().any(|tier| !tier.is_empty());
+        let has_trackers = search.tiers.iter().any(|tier| !tier.is_empty());
         let dht = self.dht.clone().filter(|_| !search.private);
         let lsd = self.lsd.clone().filter(|_| !search.private);
         if search.peers.is_empty() && !has_trackers && dht.is_none() && lsd.is_none() {
@@ -248,7 +259,7 @@ impl<'a> Hunt<'a> {
     }
 
     fn next_round(&mut self) {
-        if self.round >= self.searcher.waits.max_retries.max(1) || !self.searcher.use_trackers {
+        if self.round >= self.searcher.waits.max_retries.max(1) {
             return;
         }
         let fresh = self.search.tiers.get(self.round as usize).cloned().unwrap_or_default();
@@ -263,7 +274,7 @@ impl<'a> Hunt<'a> {
         let (announcer, hash) = (self.searcher.announcer.clone(), self.search.info_hash);
         self.announcing += 1;
         self.news.spawn(async move {
-            let answer = announcer.announce(&tracker, hash).await;
+            let answer = announcer.announce(&tracker, hash, Transfer::UNKNOWN).await;
             News::Announced(tracker, answer)
         });
     }
@@ -297,10 +308,10 @@ impl<'a> Hunt<'a> {
         None
     }
 
-    fn take_answer(&mut self, tracker: Url, answer: Result<Vec<SocketAddr>, Unanswered>) {
+    fn take_answer(&mut self, tracker: Url, answer: Result<Answer, Unanswered>) {
         self.announcing -= 1;
         match answer {
-            Ok(peers) => {
+            Ok(Answer { peers, .. }) => {
                 tracing::debug!("tracker {} named {} peers", host(&tracker), peers.len());
                 self.heard.insert(tracker.clone());
                 self.failed.remove(&tracker);
@@ -342,7 +353,7 @@ impl<'a> Hunt<'a> {
         let greeted: HashSet<_> = peers.iter().copied().collect();
         peers.extend(self.seen.iter().filter(|peer| !greeted.contains(peer)));
         let asked = self.search.tiers.iter().take(self.round as usize).flatten();
-        Found { info, peers, trackers: asked.cloned().collect() }
+        Found { info, peers, trackers: asked.cloned().collect(), answered: self.answered.clone() }
     }
 
     fn tick(&mut self) -> Result<(), Error> {
@@ -369,7 +380,7 @@ impl<'a> Hunt<'a> {
             status.trackers_failed = self.failed.len();
             status.peers_seen = seen.peers_seen;
             status.peers_connecting = self.dialling;
-            status.peers_connected = seen.peers_greeted;
+            status.peers_connected = self.tally.talking.load(Relaxed);
             status.metadata_bytes = self.tally.info_bytes.load(Relaxed);
             status.elapsed = self.began.elapsed();
         });
@@ -378,8 +389,7 @@ impl<'a> Hunt<'a> {
     fn evidence(&self) -> Evidence {
         let stats = self.dht.as_ref().map(|dht| dht.stats());
         Evidence {
-            asked_outside: self.dht.is_some()
-                || (self.searcher.use_trackers && self.search.tiers.iter().any(|tier| !tier.is_empty())),
+            asked_outside: self.dht.is_some() || self.search.tiers.iter().any(|tier| !tier.is_empty()),
             dht_nodes: stats.map_or(0, |stats| stats.routing_table_size + stats.routing_table_size_v6),
             trackers_heard: self.heard.len(),
             peers_seen: self.seen.len(),
@@ -409,17 +419,24 @@ impl Call {
         let mut stream = self.dialer.dial(peer).await.inspect_err(|error| self.count(error))?;
         self.tally.reached.fetch_add(1, Relaxed);
         let extended = handshake::greet(&mut stream, self.info_hash, self.peer_id).await?;
-        self.tally.greeted.lock().unwrap_or_else(PoisonError::into_inner).push(peer);
+        self.tally.greet(peer);
         if !self.want_info {
             return Ok(None);
         }
         if !extended {
             return Err(Unhelpful::Protocol("it cannot give metadata"));
         }
+        self.tally.talking.fetch_add(1, Relaxed);
+        let info = self.info(&mut stream).await;
+        self.tally.talking.fetch_sub(1, Relaxed);
+        info.map(Some)
+    }
+
+    async fn info(&self, stream: &mut TcpStream) -> Result<Vec<u8>, Unhelpful> {
         let progress = |len| {
             self.tally.info_bytes.fetch_add(len, Relaxed);
         };
-        handshake::fetch_info(&mut stream, self.info_hash, progress).await.map(Some)
+        handshake::fetch_info(stream, self.info_hash, progress).await
     }
 
     fn count(&self, error: &io::Error) {
@@ -436,7 +453,7 @@ impl Call {
 }
 
 /// Host and port of a tracker: its path and query may hold a passkey.
-fn host(tracker: &Url) -> String {
+pub(super) fn host(tracker: &Url) -> String {
     let host = tracker.host_str().unwrap_or("?");
     tracker.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

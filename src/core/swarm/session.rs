@@ -58,6 +58,8 @@ pub struct SwarmSession {
     pub searcher: Searcher,
     dir: SessionDir,
     dht_file: Option<PathBuf>,
+    /// Whether librqbit's HTTP reaches loopback: not through a proxy, and not from another device.
+    pub(super) relays: bool,
     /// Ends everything.
     pub(super) stop: CancellationToken,
     /// What has something to put away before the end.
@@ -88,7 +90,19 @@ impl SwarmSession {
             .map_err(|error| Error::Internal(format!("cannot start a thread: {error}")))?;
         let (session, runtime, searcher) =
             started.await.map_err(|_| Error::Internal("the swarm's thread ended early".into()))??;
-        Ok(SwarmSession { session, runtime, searcher, dir, dht_file, stop, tasks, thread: Some(thread) })
+        let swarm = &settings.swarm;
+        let relays = swarm.use_trackers && swarm.proxy.is_none() && swarm.bind_device.is_none();
+        Ok(SwarmSession {
+            session,
+            runtime,
+            searcher,
+            dir,
+            dht_file,
+            relays,
+            stop,
+            tasks,
+            thread: Some(thread),
+        })
     }
 
     /// Waits until every torrent that nobody reads any more is out of the session.
@@ -180,7 +194,6 @@ impl Boot {
             port: session.announce_port(),
             peer_id,
             waits: self.settings.waits,
-            use_trackers: swarm.use_trackers,
         };
         Ok((session, searcher))
     }
