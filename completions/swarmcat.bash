@@ -25,6 +25,9 @@ _swarmcat() {
             swarmcat,help)
                 cmd="swarmcat__subcmd__help"
                 ;;
+            swarmcat,serve)
+                cmd="swarmcat__subcmd__serve"
+                ;;
             swarmcat,stream)
                 cmd="swarmcat__subcmd__stream"
                 ;;
@@ -55,6 +58,9 @@ _swarmcat() {
             swarmcat__subcmd__help,help)
                 cmd="swarmcat__subcmd__help__subcmd__help"
                 ;;
+            swarmcat__subcmd__help,serve)
+                cmd="swarmcat__subcmd__help__subcmd__serve"
+                ;;
             swarmcat__subcmd__help,stream)
                 cmd="swarmcat__subcmd__help__subcmd__stream"
                 ;;
@@ -71,7 +77,7 @@ _swarmcat() {
 
     case "${cmd}" in
         swarmcat)
-            opts="-q -v -h -V --config --temp-dir --state-dir --quiet --verbose --log-format --progress --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --peer-timeout --timeout --stall-timeout --max-retries --help --version stream failed cleanup help"
+            opts="-q -v -h -V --config --temp-dir --state-dir --quiet --verbose --log-format --progress --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --peer-timeout --timeout --stall-timeout --max-retries --help --version stream serve failed cleanup help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -601,7 +607,7 @@ _swarmcat() {
             return 0
             ;;
         swarmcat__subcmd__help)
-            opts="stream failed cleanup help"
+            opts="stream serve failed cleanup help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -684,6 +690,20 @@ _swarmcat() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        swarmcat__subcmd__help__subcmd__serve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         swarmcat__subcmd__help__subcmd__stream)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -691,6 +711,140 @@ _swarmcat() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        swarmcat__subcmd__serve)
+            opts="-l -q -v -h --listen --token --public-url --allow-host --allow-origin --trust-proxy --allow-public --allow-private-peers --max-connections --starts-per-minute --reader-timeout --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --peer-timeout --timeout --stall-timeout --max-retries --config --temp-dir --state-dir --quiet --verbose --log-format --progress --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -l)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --public-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-origin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --trust-proxy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-connections)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --starts-per-minute)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reader-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tracker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --trackers-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dht-bootstrap)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --listen-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peer-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --download-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --upload-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --bind-device)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --min-free)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peer-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-retries)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --temp-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --progress)
+                    COMPREPLY=($(compgen -W "auto bar plain json none" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

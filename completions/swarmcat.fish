@@ -59,6 +59,7 @@ complete -c swarmcat -n "__fish_swarmcat_needs_command" -l ipv4-only -d 'Never u
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -s V -l version -d 'Print version'
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -f -a "stream" -d 'Stream one file of a torrent to stdout, a file or a player'
+complete -c swarmcat -n "__fish_swarmcat_needs_command" -f -a "serve" -d 'Serve torrents over HTTP to players, TVs and scripts'
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -f -a "failed" -d 'Show or forget the torrents that failed recently'
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -f -a "cleanup" -d 'Remove what idle torrents left in the temp directory'
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -104,6 +105,50 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l ipv4-only -
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -s q -l quiet -d 'Say nothing but errors'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -s v -l verbose -d 'Log more: -v what is done, -vv how, -vvv everything'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -s l -l listen -d 'Address or unix:PATH to listen at (repeat for more) [default: port 7000 of both loopbacks]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l token -d 'Secret that every request must show (Authorization: Bearer, or ?token=)' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l public-url -d 'What this server is called from outside, behind a proxy' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l allow-host -d 'Further name of this server (repeat for more)' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l allow-origin -d 'Site whose pages may use this server, or * (repeat for more)' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l trust-proxy -d 'Proxy whose X-Forwarded-For is believed (repeat for more)' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l max-connections -d 'Connections at once [default: 4096, or what the limit on open files allows]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l starts-per-minute -d 'Torrents that one address may start in a minute [default: 60]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l reader-timeout -d 'Let go of a reader that takes nothing for [default: 10m]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l peer -d 'Peer to dial whatever else is known (repeat for more)' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l tracker -d 'Tracker to ask beside the source\'s own (repeat for more)' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l trackers-file -d 'Trackers for the later rounds, one URL a line' -r -F
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l dht-bootstrap -d 'DHT node to start from instead of the well-known ones (repeat for more)' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l listen-port -d 'TCP port for incoming peers [default: any free one]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l peer-limit -d 'Connected peers at most [default: 128]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l download-limit -d 'Bytes a second down, 16KiB or more [default: no limit]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l upload-limit -d 'Bytes a second up, 16KiB or more [default: no limit]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l proxy -d 'SOCKS5 proxy for peers and HTTP trackers; nothing goes around it' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l bind-device -d 'Network device to use, such as wg0' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l min-free -d 'Free space to leave on the disk [default: 256MiB]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l peer-timeout -d 'Give up when no peer was reached after [default: 60s]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l timeout -d 'Give up when no byte came after [default: 2m]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l stall-timeout -d 'Give up when the stream stands still for [default: 60s]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l max-retries -d 'Rounds within the timeout, each with other trackers [default: 4]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l config -d 'Read settings from this file' -r -F
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l temp-dir -d 'Where torrents are kept while they are streamed [default: ./temp]' -r -F
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l state-dir -d 'Where failures are remembered [default: the XDG state directory]' -r -F
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l log-format -d 'Form of the log on stderr [default: text]' -r -f -a "text\t''
+json\t''"
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l progress -d 'Form of the progress on stderr [default: auto]' -r -f -a "auto\t''
+bar\t''
+plain\t''
+json\t''
+none\t''"
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l allow-public -d 'Let other machines use it without a token'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l allow-private-peers -d 'Let requests name trackers and peers in private networks'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l no-trackers -d 'Ask no tracker at all'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l no-dht -d 'Do not use the DHT'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l lsd -d 'Look for peers on the local network'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l no-upload -d 'Give nothing back to the swarm'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l ipv4-only -d 'Never use IPv6'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -s q -l quiet -d 'Say nothing but errors'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -s v -l verbose -d 'Log more: -v what is done, -vv how, -vvv everything'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l config -d 'Read settings from this file' -r -F
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l temp-dir -d 'Where torrents are kept while they are streamed [default: ./temp]' -r -F
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l state-dir -d 'Where failures are remembered [default: the XDG state directory]' -r -F
@@ -247,9 +292,10 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l lsd -d 'Lo
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l no-upload -d 'Give nothing back to the swarm'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l ipv4-only -d 'Never use IPv6'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand help; and not __fish_seen_subcommand_from stream failed cleanup help" -f -a "stream" -d 'Stream one file of a torrent to stdout, a file or a player'
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand help; and not __fish_seen_subcommand_from stream failed cleanup help" -f -a "failed" -d 'Show or forget the torrents that failed recently'
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand help; and not __fish_seen_subcommand_from stream failed cleanup help" -f -a "cleanup" -d 'Remove what idle torrents left in the temp directory'
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand help; and not __fish_seen_subcommand_from stream failed cleanup help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand help; and not __fish_seen_subcommand_from stream serve failed cleanup help" -f -a "stream" -d 'Stream one file of a torrent to stdout, a file or a player'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand help; and not __fish_seen_subcommand_from stream serve failed cleanup help" -f -a "serve" -d 'Serve torrents over HTTP to players, TVs and scripts'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand help; and not __fish_seen_subcommand_from stream serve failed cleanup help" -f -a "failed" -d 'Show or forget the torrents that failed recently'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand help; and not __fish_seen_subcommand_from stream serve failed cleanup help" -f -a "cleanup" -d 'Remove what idle torrents left in the temp directory'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand help; and not __fish_seen_subcommand_from stream serve failed cleanup help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "list" -d 'List the torrents that are cooling down'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand help; and __fish_seen_subcommand_from failed" -f -a "clear" -d 'Forget failures, so that the torrents are tried again'

@@ -7,6 +7,7 @@
 mod log;
 mod player;
 mod report;
+mod serve;
 pub mod signals;
 mod sink;
 pub mod stream;
@@ -40,13 +41,17 @@ fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
 
 fn execute(invocation: Invocation) -> Result<(), Failure> {
     let Invocation { command, layer, config } = invocation;
-    let (settings, presentation) = config::settle(layer, config.as_deref(), &Directories::from_env())?;
+    let (settings, presentation, serving) =
+        config::settle(layer, config.as_deref(), &Directories::from_env())?;
     let screen = Screen::new();
     log::init(&presentation, &screen)?;
     match command {
         Command::Stream(request) => {
             refuse_terminal(&request)?;
             stream::run(*request, settings, presentation, &screen)?;
+        }
+        Command::Serve => {
+            serve::run(serving, settings, Some(&screen).filter(|_| !presentation.quiet))?;
         }
         Command::FailedList { all, json } => upkeep::list_failed(&settings, all, json)?,
         Command::FailedClear { hashes } => {

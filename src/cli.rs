@@ -27,6 +27,8 @@ pub struct Invocation {
 pub enum Command {
     /// `stream`.
     Stream(Box<StreamRequest>),
+    /// `serve`.
+    Serve,
     /// `failed list`.
     FailedList {
         /// Expired entries too.
@@ -83,12 +85,13 @@ fn was_given(matches: &ArgMatches, id: &str) -> bool {
 pub fn command() -> clap::Command {
     let mut command = args::Cli::command().mut_args(|arg| arg.hide_env(true));
     let swarm: Vec<_> = command.get_arguments().filter(|arg| concerns_streams(arg)).cloned().collect();
-    // The swarm options are accepted everywhere, but only `stream` has a use for them, so only it lists them.
+    // The swarm options are accepted everywhere, but only `stream` and `serve` have a use for them, so only they list them.
     for arg in &swarm {
         command = command.mut_arg(arg.get_id(), |arg| arg.hide(true));
     }
     command
         .mut_subcommand("stream", |stream| stream.args(swarm.iter().cloned()))
+        .mut_subcommand("serve", |serve| hide_env(serve.args(swarm.iter().cloned())))
         .mut_subcommand("failed", |failed| hide_env(failed.mut_subcommands(hide_env)))
         .mut_subcommand("cleanup", hide_env)
 }

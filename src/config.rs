@@ -12,19 +12,30 @@ pub mod values;
 
 use std::{num::NonZeroU32, path::Path, time::Duration};
 
-use crate::core::{
-    Error,
-    settings::{CooldownSettings, Settings, SwarmSettings, Waits},
+use crate::{
+    core::{
+        Error,
+        settings::{CooldownSettings, Settings, SwarmSettings, Waits},
+    },
+    http::{
+        guard::{Origins, Policy},
+        server::Limits,
+        serving::Serving,
+        transport::Patience,
+    },
 };
 
 pub use directories::Directories;
-pub use layer::{CooldownLayer, Layer, SwarmLayer, WaitsLayer};
+pub use layer::{CooldownLayer, Layer, ServeLayer, SwarmLayer, WaitsLayer};
 
 /// Free space that is left on the disk unless `min_free` says otherwise: enough for the system to go on.
 const MIN_FREE: u64 = 256 << 20;
 
 /// Torrents open at once: the seed's "max connections".
 const MAX_TORRENTS: usize = 25;
+
+/// Torrents that one address may start in a minute: more than anybody can watch.
+const STARTS_PER_MINUTE: u32 = 60;
 
 /// How much is said, and in which form. Errors are always said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,11 +116,11 @@ pub fn settle(
     given: Layer,
     explicit: Option<&Path>,
     directories: &Directories,
-) -> Result<(Settings, Presentation), Error> {
+) -> Result<(Settings, Presentation, Serving), Error> {
     let file = file::read(explicit, directories)?;
-    let layer = given.over(file);
-    let presentation = layer.presentation();
-    Ok((layer.into_settings(directories)?, presentation))
+    let mut layer = given.over(file);
+    let (presentation, serving) = (layer.presentation(), std::mem::take(&mut layer.serve).into_settings());
+    Ok((layer.into_settings(directories)?, presentation, serving))
 }
 
 impl Layer {
@@ -173,6 +184,33 @@ impl WaitsLayer {
             timeout: self.timeout.unwrap_or(default.timeout),
             stall_timeout: self.stall_timeout.unwrap_or(default.stall_timeout),
             max_retries: self.max_retries.map_or(default.max_retries, NonZeroU32::get),
+        }
+    }
+}
+
+impl ServeLayer {
+    fn into_settings(self) -> Serving {
+        let default = Limits::default();
+        let policy = Policy {
+            token: self.token,
+            hosts: self.allow_hosts.unwrap_or_default(),
+            origins: Origins::read(self.allow_origins.unwrap_or_default()),
+            public_url: self.public_url,
+            proxies: self.trusted_proxies.unwrap_or_default(),
+            private_peers: self.allow_private_peers.unwrap_or(false),
+            starts_per_minute: self.starts_per_minute.map_or(STARTS_PER_MINUTE, NonZeroU32::get),
+        };
+        let usual = self.reader_timeout.unwrap_or(default.patience.usual);
+        let limits = Limits {
+            connections: self.max_connections.map_or(default.connections, |most| most.get() as usize),
+            patience: Patience { usual, ..default.patience },
+            ..default
+        };
+        Serving {
+            places: self.listen.unwrap_or_default(),
+            policy,
+            limits,
+            allow_public: self.allow_public.unwrap_or(false),
         }
     }
 }

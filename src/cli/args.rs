@@ -1,6 +1,11 @@
 //! The arguments, as clap derives them, and their way to plain values.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{
     ArgAction, Args, Parser, Subcommand,
@@ -11,8 +16,13 @@ use url::Url;
 use super::{Command, Invocation};
 use crate::{
     app::stream::{Choice, Output, StreamRequest},
-    config::{CooldownLayer, Layer, LogFormat, ProgressMode, SwarmLayer, WaitsLayer, values},
+    config::{CooldownLayer, Layer, LogFormat, ProgressMode, ServeLayer, SwarmLayer, WaitsLayer, values},
     core::source::InfoHash,
+    http::{
+        guard::{self, HostName},
+        listen::Place,
+        token::Token,
+    },
 };
 
 pub(super) const GLOBAL: &str = "Global options";
@@ -71,6 +81,7 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 enum Sub {
     Stream(StreamArgs),
+    Serve(ServeArgs),
     /// Show or forget the torrents that failed recently
     #[command(subcommand)]
     Failed(FailedSub),
@@ -162,6 +173,77 @@ struct StreamArgs {
     /// Arguments for the player
     #[arg(last = true, requires = "open", value_name = "PLAYER_ARGS")]
     player_args: Vec<String>,
+}
+
+/// Serve torrents over HTTP to players, TVs and scripts
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Without --listen, it answers on port 7000 of this machine alone (or on the sockets that systemd passes in). To
+be reached by others it wants a token, which is better kept in SWARMCAT_TOKEN or swarmcat.toml than typed.
+
+Examples:
+  swarmcat serve
+  mpv http://127.0.0.1:7000/stream/proxy/08ada5a7a6183aae1e09d831df6748d566095a10
+  curl http://127.0.0.1:7000/admin/failed-torrents
+  SWARMCAT_TOKEN=$(openssl rand -hex 16) swarmcat serve --listen 0.0.0.0:7000")]
+struct ServeArgs {
+    /// Address or unix:PATH to listen at (repeat for more) [default: port 7000 of both loopbacks]
+    #[arg(short, long, env = "SWARMCAT_LISTEN", value_name = "ADDR:PORT", value_delimiter = ' ',
+          value_parser = values::place)]
+    listen: Option<Vec<Place>>,
+    /// Secret that every request must show (Authorization: Bearer, or ?token=)
+    #[arg(long, env = "SWARMCAT_TOKEN", hide_env_values = true, value_name = "SECRET", value_parser = Token::read)]
+    token: Option<Token>,
+    /// What this server is called from outside, behind a proxy
+    #[arg(long, env = "SWARMCAT_PUBLIC_URL", value_name = "URL", value_parser = values::http_url)]
+    public_url: Option<Url>,
+    /// Further name of this server (repeat for more)
+    #[arg(long, env = "SWARMCAT_ALLOW_HOST", value_name = "HOST[:PORT]", value_delimiter = ' ',
+          value_parser = guard::host_name)]
+    allow_host: Option<Vec<HostName>>,
+    /// Site whose pages may use this server, or * (repeat for more)
+    #[arg(long, env = "SWARMCAT_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ' ',
+          value_parser = values::origin)]
+    allow_origin: Option<Vec<String>>,
+    /// Proxy whose X-Forwarded-For is believed (repeat for more)
+    #[arg(long, env = "SWARMCAT_TRUST_PROXY", value_name = "ADDR", value_delimiter = ' ',
+          value_parser = values::address)]
+    trust_proxy: Option<Vec<IpAddr>>,
+    /// Let other machines use it without a token
+    #[arg(long, env = "SWARMCAT_ALLOW_PUBLIC", num_args = 0, default_missing_value = "true",
+          value_parser = BoolishValueParser::new())]
+    allow_public: Option<bool>,
+    /// Let requests name trackers and peers in private networks
+    #[arg(long, env = "SWARMCAT_ALLOW_PRIVATE_PEERS", num_args = 0, default_missing_value = "true",
+          value_parser = BoolishValueParser::new())]
+    allow_private_peers: Option<bool>,
+    /// Connections at once [default: 4096, or what the limit on open files allows]
+    #[arg(long, env = "SWARMCAT_MAX_CONNECTIONS", value_name = "N", value_parser = values::count)]
+    max_connections: Option<NonZeroU32>,
+    /// Torrents that one address may start in a minute [default: 60]
+    #[arg(long, env = "SWARMCAT_STARTS_PER_MINUTE", value_name = "N", value_parser = values::count)]
+    starts_per_minute: Option<NonZeroU32>,
+    /// Let go of a reader that takes nothing for [default: 10m]
+    #[arg(long, env = "SWARMCAT_READER_TIMEOUT", value_name = "DURATION", value_parser = values::duration)]
+    reader_timeout: Option<Duration>,
+}
+
+impl ServeArgs {
+    fn into_layer(self) -> ServeLayer {
+        ServeLayer {
+            listen: self.listen,
+            token: self.token,
+            public_url: self.public_url,
+            allow_hosts: self.allow_host,
+            allow_origins: self.allow_origin,
+            trusted_proxies: self.trust_proxy,
+            allow_public: self.allow_public,
+            allow_private_peers: self.allow_private_peers,
+            max_connections: self.max_connections,
+            starts_per_minute: self.starts_per_minute,
+            reader_timeout: self.reader_timeout,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -285,8 +367,9 @@ fn progress() -> impl TypedValueParser<Value = ProgressMode> {
 impl Cli {
     pub(super) fn into_plain(self) -> Invocation {
         let Cli { command, global, swarm, waits } = self;
+        let (command, serve) = command.into_plain();
         Invocation {
-            command: command.into_plain(),
+            command,
             config: global.config,
             layer: Layer {
                 temp_dir: global.temp_dir,
@@ -298,6 +381,7 @@ impl Cli {
                 progress: global.progress,
                 swarm: swarm.into_plain(),
                 waits: waits.into_plain(),
+                serve,
                 cooldown: CooldownLayer::default(),
             },
         }
@@ -339,15 +423,18 @@ impl WaitArgs {
 }
 
 impl Sub {
-    fn into_plain(self) -> Command {
-        match self {
+    /// The command, and the settings that only it can be given.
+    fn into_plain(self) -> (Command, ServeLayer) {
+        let command = match self {
             Sub::Stream(args) => Command::Stream(Box::new(args.into_plain())),
+            Sub::Serve(args) => return (Command::Serve, args.into_layer()),
             Sub::Failed(FailedSub::List { all, json }) => Command::FailedList { all, json },
             Sub::Failed(FailedSub::Clear { hashes }) => Command::FailedClear { hashes },
             Sub::Cleanup(CleanupArgs { older_than, dry_run, json }) => {
                 Command::Cleanup { older_than, dry_run, json }
             }
-        }
+        };
+        (command, ServeLayer::default())
     }
 }
 

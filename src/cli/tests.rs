@@ -108,6 +108,19 @@ fn info_hashes_are_read_as_everywhere() {
 }
 
 #[test]
+fn serve_listens_where_it_is_told_and_keeps_its_secret() {
+    let line =
+        "serve --listen 127.0.0.1:80 --listen unix:x --token 0123456789abcdef --allow-origin https://a:443";
+    let invocation = parsed(line).unwrap();
+    assert_eq!(invocation.command, Command::Serve);
+    let serve = &invocation.layer.serve;
+    assert_eq!(serve.listen.as_ref().unwrap().len(), 2);
+    assert_eq!(serve.allow_origins.as_ref().unwrap(), &["https://a"]);
+    assert!(!format!("{invocation:?}").contains("0123456789abcdef"));
+    assert!(parsed("serve").unwrap().layer.serve.token.is_none());
+}
+
+#[test]
 fn cleanup_waits_half_an_hour_unless_told_otherwise() {
     let of = |line: &str| match parsed(line).unwrap().command {
         Command::Cleanup { older_than, .. } => older_than,
@@ -141,7 +154,14 @@ fn mistakes_are_usage_errors_that_say_what_was_expected() {
         ("stream x --max-retries 0", "at least 1"),
         ("stream x --listen-port 70000", "65535"),
         ("cleanup --older-than yesterday", "30m"),
-        ("serve", "unrecognized"),
+        ("serve --listen localhost", "127.0.0.1:7000"),
+        ("serve --token short", "at least 16"),
+        ("serve --public-url tv.example", "https://tv.example/"),
+        ("serve --allow-origin https://a.example/page", "https://player.example"),
+        ("serve --allow-host a@b", "nas.local:8080"),
+        ("serve --trust-proxy nginx", "127.0.0.1"),
+        ("serve --max-connections 0", "at least 1"),
+        ("steam --token x", "unrecognized"),
     ] {
         let told = refused(line);
         assert!(told.contains(expected), "{line}: {told}");
@@ -160,6 +180,7 @@ fn every_global_option_has_its_environment_variable() {
 #[test]
 fn the_swarm_options_are_listed_where_they_are_of_use() {
     assert!(short_help(&["stream"]).contains("--no-dht"));
+    assert!(short_help(&["serve"]).contains("--no-dht"));
     for path in [&[][..], &["failed"], &["failed", "list"], &["failed", "clear"], &["cleanup"]] {
         assert!(!short_help(path).contains("--no-dht"), "{path:?}");
         assert!(short_help(path).contains("--temp-dir"), "{path:?}");
@@ -171,7 +192,8 @@ fn no_help_is_wider_than_a_page_or_shows_the_environment() {
     let mut command = command().term_width(100);
     let long = command.render_long_help().to_string();
     let stream = command.find_subcommand_mut("stream").unwrap().render_long_help().to_string();
-    for help in [short_help(&["stream"]), long, stream] {
+    let serve = command.find_subcommand_mut("serve").unwrap().render_long_help().to_string();
+    for help in [short_help(&["stream"]), long, stream, serve] {
         assert!(!help.contains("[env:"), "{help}");
         for line in help.lines() {
             assert!(line.chars().count() <= 110, "{line}");
@@ -188,6 +210,7 @@ fn short_help_of_swarmcat() {
 
     Commands:
       stream   Stream one file of a torrent to stdout, a file or a player
+      serve    Serve torrents over HTTP to players, TVs and scripts
       failed   Show or forget the torrents that failed recently
       cleanup  Remove what idle torrents left in the temp directory
       help     Print this message or the help of the given subcommand(s)

@@ -77,7 +77,12 @@ fn unreadable(what: &str, path: &Path, error: &std::io::Error) -> Error {
 
 /// Values as [`values`] reads them, for serde.
 pub(super) mod de {
-    use std::{fmt, net::SocketAddr, num::NonZeroU32, time::Duration};
+    use std::{
+        fmt,
+        net::{IpAddr, SocketAddr},
+        num::NonZeroU32,
+        time::Duration,
+    };
 
     use serde::{
         Deserializer,
@@ -85,7 +90,14 @@ pub(super) mod de {
     };
     use url::Url;
 
-    use crate::config::{LogFormat, ProgressMode, values};
+    use crate::{
+        config::{LogFormat, ProgressMode, values},
+        http::{
+            guard::{self, HostName},
+            listen::Place,
+            token::Token,
+        },
+    };
 
     /// Text, or a number that is read as its digits, so that `min_free = 0` needs no quotes.
     struct Text;
@@ -174,5 +186,11 @@ pub(super) mod de {
         peers: many(values::peer) -> Vec<SocketAddr>;
         trackers: many(values::tracker) -> Vec<Url>;
         hosts: many(values::host_port) -> Vec<String>;
+        places: many(values::place) -> Vec<Place>;
+        token: one(Token::read) -> Token;
+        http_url: one(values::http_url) -> Url;
+        host_names: many(guard::host_name) -> Vec<HostName>;
+        origins: many(values::origin) -> Vec<String>;
+        addresses: many(values::address) -> Vec<IpAddr>;
     }
 }

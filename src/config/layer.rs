@@ -1,7 +1,7 @@
 //! One source of settings: everything it may say, each of it optional.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{Directories, LogFormat, ProgressMode, file::de};
+use crate::http::{guard::HostName, listen::Place, token::Token};
 
 /// What one source says; what it leaves out, the next one decides.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -37,6 +38,8 @@ pub struct Layer {
     pub swarm: SwarmLayer,
     /// How long to wait for what.
     pub waits: WaitsLayer,
+    /// How `serve` serves.
+    pub serve: ServeLayer,
     /// How long a failed torrent is left alone.
     pub cooldown: CooldownLayer,
 }
@@ -87,6 +90,43 @@ pub struct WaitsLayer {
     pub max_retries: Option<NonZeroU32>,
 }
 
+/// How `serve` serves; see [`Serving`](crate::http::serving::Serving).
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServeLayer {
+    /// Addresses and Unix sockets to listen at.
+    #[serde(deserialize_with = "de::places")]
+    pub listen: Option<Vec<Place>>,
+    /// The secret.
+    #[serde(deserialize_with = "de::token")]
+    pub token: Option<Token>,
+    /// What the server is called from outside.
+    #[serde(deserialize_with = "de::http_url")]
+    pub public_url: Option<Url>,
+    /// Further names of the server.
+    #[serde(deserialize_with = "de::host_names")]
+    pub allow_hosts: Option<Vec<HostName>>,
+    /// Sites whose pages may use it.
+    #[serde(deserialize_with = "de::origins")]
+    pub allow_origins: Option<Vec<String>>,
+    /// Proxies that say who their clients are.
+    #[serde(deserialize_with = "de::addresses")]
+    pub trusted_proxies: Option<Vec<IpAddr>>,
+    /// Other machines may use it without a token.
+    pub allow_public: Option<bool>,
+    /// Requests may name trackers and peers in private networks.
+    pub allow_private_peers: Option<bool>,
+    /// Connections at once.
+    #[serde(deserialize_with = "de::count")]
+    pub max_connections: Option<NonZeroU32>,
+    /// Torrents that one address may start in a minute.
+    #[serde(deserialize_with = "de::count")]
+    pub starts_per_minute: Option<NonZeroU32>,
+    /// How long a reader may take nothing.
+    #[serde(deserialize_with = "de::duration")]
+    pub reader_timeout: Option<Duration>,
+}
+
 /// How long a failed torrent is left alone; see [`CooldownSettings`](crate::core::settings::CooldownSettings).
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -127,6 +167,7 @@ impl Layer {
             progress: self.progress.or(below.progress),
             swarm: self.swarm.over(below.swarm),
             waits: self.waits.over(below.waits),
+            serve: self.serve.over(below.serve),
             cooldown: self.cooldown.over(below.cooldown),
         }
     }
@@ -169,6 +210,24 @@ impl WaitsLayer {
             timeout: self.timeout.or(below.timeout),
             stall_timeout: self.stall_timeout.or(below.stall_timeout),
             max_retries: self.max_retries.or(below.max_retries),
+        }
+    }
+}
+
+impl ServeLayer {
+    fn over(self, below: ServeLayer) -> ServeLayer {
+        ServeLayer {
+            listen: self.listen.or(below.listen),
+            token: self.token.or(below.token),
+            public_url: self.public_url.or(below.public_url),
+            allow_hosts: self.allow_hosts.or(below.allow_hosts),
+            allow_origins: self.allow_origins.or(below.allow_origins),
+            trusted_proxies: self.trusted_proxies.or(below.trusted_proxies),
+            allow_public: self.allow_public.or(below.allow_public),
+            allow_private_peers: self.allow_private_peers.or(below.allow_private_peers),
+            max_connections: self.max_connections.or(below.max_connections),
+            starts_per_minute: self.starts_per_minute.or(below.starts_per_minute),
+            reader_timeout: self.reader_timeout.or(below.reader_timeout),
         }
     }
 }

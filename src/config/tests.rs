@@ -15,6 +15,7 @@ fn with_file(text: &str, given: Layer) -> Result<(Settings, Presentation), Strin
     fs::create_dir_all(&directory).unwrap();
     fs::write(directory.join("swarmcat.toml"), text).unwrap();
     settle(given, None, &here(&home))
+        .map(|(settings, presentation, _)| (settings, presentation))
         .map_err(|error| error.to_string().replace(home.path().to_str().unwrap(), "~"))
 }
 
@@ -26,7 +27,7 @@ fn fault(text: &str) -> String {
 #[test]
 fn without_a_file_everything_has_its_default() {
     let home = TempDir::new().unwrap();
-    let (settings, presentation) = settle(Layer::default(), None, &here(&home)).unwrap();
+    let (settings, presentation, _) = settle(Layer::default(), None, &here(&home)).unwrap();
     assert_eq!(settings.temp_dir, PathBuf::from("temp"));
     assert_eq!(settings.state_dir, home.path().join(".local/state/swarmcat"));
     assert_eq!(settings.waits.timeout, Duration::from_secs(120));
@@ -162,6 +163,52 @@ fn quiet_silences_progress_and_log_whatever_else_is_said() {
 }
 
 #[test]
+fn the_file_says_how_serve_serves() {
+    let text = r#"
+        [serve]
+        listen = ["0.0.0.0:7000", "unix:/run/swarmcat.sock"]
+        token = "0123456789abcdef"
+        public_url = "https://tv.example/"
+        allow_hosts = ["nas.local:8080"]
+        allow_origins = ["https://player.example"]
+        trusted_proxies = ["127.0.0.1"]
+        allow_private_peers = true
+        max_connections = 100
+        starts_per_minute = 5
+        reader_timeout = "1h"
+    "#;
+    let serving = serving(text);
+    assert_eq!(serving.places.len(), 2);
+    let policy = &serving.policy;
+    assert!(policy.token.is_some() && policy.private_peers && !serving.allow_public);
+    assert!(policy.origins.have("https://player.example") && !policy.origins.have("https://other.example"));
+    assert_eq!((policy.starts_per_minute, serving.limits.connections), (5, 100));
+    assert_eq!(serving.limits.patience.usual, Duration::from_secs(3600));
+    let default = self::serving("");
+    assert!(default.places.is_empty() && default.policy.token.is_none() && !default.policy.private_peers);
+    insta::assert_snapshot!(fault("[serve]\ntoken = \"short\""), @r#"line 2: serve.token: "short": expected at least 16 letters, digits, or any of - . _ ~ (try: openssl rand -hex 16)"#);
+}
+
+fn serving(text: &str) -> Serving {
+    let home = TempDir::new().unwrap();
+    let file = home.path().join("swarmcat.toml");
+    fs::write(&file, text).unwrap();
+    settle(Layer::default(), Some(&file), &here(&home)).unwrap().2
+}
+
+#[test]
+fn nothing_is_open_to_the_network_by_accident() {
+    let public = |more: &str| {
+        let serving = serving(&format!("[serve]\nlisten = [\"127.0.0.1:1\", \"192.168.1.2:1\"]\n{more}"));
+        serving.check(&serving.places.iter().collect::<Vec<_>>())
+    };
+    let told = public("").unwrap_err().to_string();
+    assert!(told.contains("192.168.1.2:1") && told.contains("--allow-public"), "{told}");
+    public("token = \"0123456789abcdef\"").unwrap();
+    public("allow_public = true").unwrap();
+}
+
+#[test]
 fn one_default_cooldown_speaks_for_every_kind_that_is_not_named() {
     let text = "[cooldown]\ndefault = \"5m\"\nbad_torrent = \"1h\"\nbackoff = 1";
     let cooldown = with_file(text, Layer::default()).unwrap().0.cooldown;
@@ -173,7 +220,7 @@ fn one_default_cooldown_speaks_for_every_kind_that_is_not_named() {
 
 #[test]
 fn an_error_names_the_line_the_key_and_what_was_expected() {
-    insta::assert_snapshot!(fault("verbose = 1\nsped = 2"), @"line 2: sped: unknown key `sped`, expected one of `temp_dir`, `state_dir`, `min_free`, `quiet`, `verbose`, `log_format`, `progress`, `swarm`, `waits`, `cooldown`");
+    insta::assert_snapshot!(fault("verbose = 1\nsped = 2"), @"line 2: sped: unknown key `sped`, expected one of `temp_dir`, `state_dir`, `min_free`, `quiet`, `verbose`, `log_format`, `progress`, `swarm`, `waits`, `serve`, `cooldown`");
     insta::assert_snapshot!(fault("\n[swarm]\ndht-bootstrap = []"), @"line 3: swarm.dht-bootstrap: unknown key `dht-bootstrap`, expected one of `peers`, `trackers`, `trackers_file`, `use_trackers`, `dht`, `dht_bootstrap`, `lsd`, `upload`, `listen_port`, `peer_limit`, `download_limit`, `upload_limit`, `proxy`, `bind_device`, `ipv4_only` (keys are spelt with _, not -)");
     insta::assert_snapshot!(fault("\n\n[waits]\ntimeout = \"soon\""), @r#"line 4: waits.timeout: "soon": expected a duration such as 90s, 5m or 1h"#);
     insta::assert_snapshot!(fault("[waits]\ntimeout = 60"), @r#"line 2: waits.timeout: "60": expected a duration such as 90s, 5m or 1h"#);
@@ -193,7 +240,7 @@ fn paths_in_a_file_start_at_the_file_and_at_home() {
     let file = home.path().join("etc.toml");
     fs::write(&file, "temp_dir = \"scratch\"\nstate_dir = \"~/state\"").unwrap();
     let other_home = Directories { home: Some("/home/cat".into()), ..Directories::default() };
-    let (settings, _) = settle(Layer::default(), Some(&file), &other_home).unwrap();
+    let (settings, ..) = settle(Layer::default(), Some(&file), &other_home).unwrap();
     assert_eq!(settings.temp_dir, home.path().join("scratch"));
     assert_eq!(settings.state_dir, PathBuf::from("/home/cat/state"));
 }

@@ -1,10 +1,16 @@
 //! How one value is written, the same on the command line, in the environment and in the file. Each function
 //! answers what was expected when it was not that.
 
-use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
+    time::Duration,
+};
 
 use bytesize::ByteSize;
 use url::Url;
+
+use crate::http::listen::Place;
 
 /// The least rate limit: the swarm library moves blocks of this size through the limiter in one go, and a limiter
 /// that cannot ever let one through stops the transfer for good.
@@ -77,6 +83,38 @@ pub fn host_port(text: &str) -> Result<String, String> {
         .filter(fits)
         .map(|_| text.to_owned())
         .ok_or_else(|| "expected HOST:PORT, such as router.example:6881".into())
+}
+
+/// Where to listen: `127.0.0.1:7000`, `unix:/run/swarmcat.sock`.
+pub fn place(text: &str) -> Result<Place, String> {
+    text.parse()
+}
+
+/// What the server is called from outside: `https://tv.example/`.
+pub fn http_url(text: &str) -> Result<Url, String> {
+    let fits = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.query().is_none()
+            && url.username().is_empty()
+    };
+    let parsed = Url::parse(text).ok().filter(fits);
+    parsed.ok_or_else(|| "expected a URL such as https://tv.example/".into())
+}
+
+/// A site as browsers name it: `https://host`, with a port that is not the usual one; or `*` for all.
+pub fn origin(text: &str) -> Result<String, String> {
+    if text == "*" {
+        return Ok(text.to_owned());
+    }
+    let url = http_url(text).ok().filter(|url| url.path() == "/");
+    url.map(|url| url.origin().ascii_serialization())
+        .ok_or_else(|| "expected a site such as https://player.example, or *".into())
+}
+
+/// An address.
+pub fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| "expected an address such as 127.0.0.1 or 2001:db8::7".into())
 }
 
 /// A port; 0 is any free one.

@@ -9,7 +9,7 @@ use std::{
     io::{self, Read, Seek, SeekFrom},
     ops::Range,
     os::unix::fs::{FileExt, FileTypeExt},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -42,6 +42,46 @@ pub struct Torrent {
     pub on_stall: Box<dyn Fn(&Error) + Send + Sync>,
     /// Keeps the have-map and the idle clock on disk up to date.
     pub upkeep: Box<dyn Any + Send + Sync>,
+    /// Who reads it now.
+    pub audience: Audience,
+}
+
+/// How many readers a torrent has, and since when it has none.
+#[derive(Debug)]
+pub struct Audience(Mutex<(usize, Instant)>);
+
+impl Default for Audience {
+    fn default() -> Self {
+        Audience(Mutex::new((0, Instant::now())))
+    }
+}
+
+impl Audience {
+    /// Open readers.
+    pub fn readers(&self) -> usize {
+        self.lock().0
+    }
+
+    /// How long there has been no reader; zero while there is one.
+    pub fn idle(&self) -> Duration {
+        match *self.lock() {
+            (0, since) => since.elapsed(),
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn enter(&self) {
+        self.lock().0 += 1;
+    }
+
+    fn leave(&self) {
+        let mut audience = self.lock();
+        *audience = (audience.0 - 1, Instant::now());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (usize, Instant)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One opened file of one torrent; readers are made from it. Cheap to clone.
@@ -75,6 +115,7 @@ impl Opened {
     /// A reader over `range` of the file (clamped to its length).
     pub fn reader(&self, range: Range<u64>) -> PieceReader {
         let end = range.end.min(self.media.len);
+        self.torrent.audience.enter();
         PieceReader { opened: self.clone(), position: range.start.min(end), end, file: None, mark: None }
     }
 }
@@ -103,6 +144,12 @@ pub struct PieceReader {
     end: u64,
     file: Option<File>,
     mark: Option<PlayheadMark>,
+}
+
+impl Drop for PieceReader {
+    fn drop(&mut self) {
+        self.opened.torrent.audience.leave();
+    }
 }
 
 impl PieceReader {
@@ -333,6 +380,7 @@ mod tests {
                 counted.fetch_add(1, Ordering::SeqCst);
             }),
             upkeep: Box::new(()),
+            audience: Audience::default(),
         };
         Bench { opened: Opened::new(Arc::new(torrent), media), stalls, _dir: dir }
     }

@@ -29,12 +29,12 @@ use super::{
     janitor::{Lease, ScratchDir, WriterLock},
     media::{FileSelector, Media},
     metainfo::Metainfo,
-    reader::{Opened, PieceReader, Torrent},
+    reader::{Audience, Opened, PieceReader, Torrent},
     settings::Settings,
     source::{InfoHash, Magnet, Source},
     status::{Phase, Status},
     swarm::{
-        Found, Keeping, Search, SwarmSession,
+        Found, Keeping, Search, SwarmSession, Traffic,
         metainfo::{parse, torrent_file},
     },
     torrents::{Live, Torrents, Turn},
@@ -114,21 +114,28 @@ impl Streamer {
 
     /// Deletes what is kept of a torrent, unless somebody uses it.
     pub async fn remove(&self, info_hash: &InfoHash) -> Result<u64, Error> {
-        self.torrents.let_go(info_hash);
-        if let Some(swarm) = self.swarm.get() {
-            swarm.settled().await;
-        }
+        self.torrents.close(info_hash).await;
         ScratchDir::open(&self.settings.temp_dir)?.remove(info_hash)
     }
 
     /// The table of failed torrents.
-    pub fn table(&self) -> &FailedTable {
+    pub fn table(&self) -> &Arc<FailedTable> {
         &self.table
     }
 
     /// The torrents that are open.
     pub fn torrents(&self) -> Vec<Arc<Live>> {
         self.torrents.live()
+    }
+
+    /// What the swarm has brought and taken so far; `None` before it was needed.
+    pub fn traffic(&self) -> Option<Traffic> {
+        Some(self.swarm.get()?.traffic())
+    }
+
+    /// Whether a torrent is open.
+    pub fn is_open(&self, info_hash: &InfoHash) -> bool {
+        self.torrents.is_open(info_hash)
     }
 
     /// Lets go of torrents that nobody has read for `grace`; to be called every second or so by who serves many.
@@ -336,6 +343,7 @@ impl Attempt<'_> {
         let stalled = failed.clone();
         let torrent = Torrent {
             upkeep: Box::new(Upkeep::start(content.clone(), lease.clone())),
+            audience: Audience::default(),
             content,
             playheads: Arc::default(),
             ended: watch::Sender::new(None),

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::watch, time::Instant};
+use tokio::sync::watch;
 
 use super::{
     Error,
@@ -41,8 +41,6 @@ struct Inner {
     live: Option<Arc<Live>>,
     /// Counts failed turns, with what the last one failed of.
     failures: (u64, Option<Error>),
-    /// When somebody last read, as far as anybody looked.
-    used: Option<Instant>,
 }
 
 impl Torrents {
@@ -51,10 +49,19 @@ impl Torrents {
         lock(&self.slots).entry(info_hash).or_default().clone()
     }
 
-    /// Lets a torrent go; it ends when its last reader does.
-    pub fn let_go(&self, info_hash: &InfoHash) {
+    /// Ends a torrent, whoever reads it, and waits until nobody writes it any more.
+    pub async fn close(&self, info_hash: &InfoHash) {
         let slot = lock(&self.slots).remove(info_hash);
-        drop(slot.and_then(|slot| lock(&slot.inner).live.take()));
+        let live = slot.and_then(|slot| lock(&slot.inner).live.take());
+        let keeper = live.and_then(|live| lock(&live.swarm).keeper.take());
+        if let Some(keeper) = keeper {
+            keeper.stop().await;
+        }
+    }
+
+    /// Whether a torrent is live.
+    pub fn is_open(&self, info_hash: &InfoHash) -> bool {
+        lock(&self.slots).get(info_hash).is_some_and(|slot| lock(&slot.inner).live.is_some())
     }
 
     /// The live torrents.
@@ -69,9 +76,8 @@ impl Torrents {
         if slots.values().filter(|slot| live(slot)).count() < most {
             return Ok(());
         }
-        let now = Instant::now();
-        let idle = slots.iter().filter(|(_, slot)| live(slot) && !slot.is_kept(now, Duration::ZERO));
-        let oldest = idle.min_by_key(|(_, slot)| lock(&slot.inner).used).map(|(hash, _)| *hash);
+        let idle = slots.iter().filter(|(_, slot)| live(slot) && !slot.is_kept(Duration::ZERO));
+        let oldest = idle.max_by_key(|(_, slot)| slot.idle()).map(|(hash, _)| *hash);
         let oldest = oldest
             .ok_or_else(|| Error::Busy(format!("{most} torrents are being read already; try again later")))?;
         slots.remove(&oldest);
@@ -80,8 +86,7 @@ impl Torrents {
 
     /// Lets go of torrents that nobody has read for `grace`; to be called every now and then.
     pub fn let_go_of_idle(&self, grace: Duration) {
-        let now = Instant::now();
-        lock(&self.slots).retain(|_, slot| slot.is_kept(now, grace));
+        lock(&self.slots).retain(|_, slot| slot.is_kept(grace));
     }
 }
 
@@ -97,16 +102,18 @@ impl Slot {
         }
     }
 
-    fn is_kept(&self, now: Instant, grace: Duration) -> bool {
+    fn is_kept(&self, grace: Duration) -> bool {
         // Somebody's turn: it is about to be read.
         let Ok(_gate) = self.gate.try_lock() else { return true };
-        let mut inner = lock(&self.inner);
-        let busy = inner.live.as_ref().is_some_and(|live| live.readers() > 0);
-        if busy {
-            inner.used = Some(now);
-        }
-        let used = *inner.used.get_or_insert(now);
-        busy || now < used + grace
+        self.idle().is_some_and(|idle| idle < grace || idle.is_zero())
+    }
+
+    /// How long nobody has read it; `None` when there is nothing to read.
+    fn idle(&self) -> Option<Duration> {
+        lock(&self.inner).live.as_ref().map(|live| match live.torrent.audience.readers() {
+            0 => live.torrent.audience.idle().max(Duration::from_nanos(1)),
+            _ => Duration::ZERO,
+        })
     }
 }
 
@@ -132,7 +139,6 @@ impl Turn<'_> {
     /// Ends the turn; those who waited for it get its failure.
     pub fn end<T>(self, result: Result<T, Error>) -> Result<T, Error> {
         let mut inner = lock(&self.slot.inner);
-        inner.used = None;
         if let Err(error @ (Error::Failed { .. } | Error::Offline(_))) = &result {
             inner.failures = (inner.failures.0 + 1, Some(error.clone()));
         }
@@ -181,11 +187,6 @@ impl Live {
         }
     }
 
-    /// Files opened for reading, not counting the torrent's own hold.
-    pub fn readers(&self) -> usize {
-        Arc::strong_count(&self.torrent) - 1
-    }
-
     /// Whether the swarm fetches the file already.
     pub fn wants_already(&self, file: usize) -> bool {
         self.is_kept_going() && self.wanted.borrow().contains(&file)
@@ -204,7 +205,8 @@ impl Live {
         self.wanted.subscribe()
     }
 
-    fn is_kept_going(&self) -> bool {
+    /// Whether the swarm fetches it.
+    pub fn is_kept_going(&self) -> bool {
         lock(&self.swarm).keeper.is_some() && self.torrent.ended.borrow().is_none()
     }
 

@@ -6,7 +6,6 @@ use std::{future::Future, ops::Range};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use sync_wrapper::SyncStream;
-use tokio_util::sync::CancellationToken;
 
 use crate::core::{
     Error,
@@ -16,10 +15,6 @@ use crate::core::{
 
 /// The first chunk is small: a player's probe often wants no more than a header.
 const FIRST_CHUNK: usize = 64 * 1024;
-
-/// Later chunks: large enough that system calls do not count, and still less than what the connection's
-/// own write queue (about 400 KiB) takes without growing.
-const NEXT_CHUNK: usize = 256 * 1024;
 
 /// One file that can be read from any place, by any number of readers.
 pub trait Content: Clone + Send + Sync + 'static {
@@ -57,26 +52,19 @@ impl Chunks for PieceReader {
     }
 }
 
-/// Waits for the first bytes, then hands back a stream of all of them.
+/// Waits for the first bytes, then hands back a stream of all of them, in chunks of at most `chunk` bytes.
 ///
-/// An error later than that, and `stop`, end the stream early: the client sees a body shorter than announced.
+/// An error later than that ends the stream early: the client sees a body shorter than announced.
 pub async fn begin(
     mut chunks: impl Chunks,
-    stop: CancellationToken,
+    chunk: usize,
 ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + Sync + 'static, Error> {
-    let first = or_stopped(&stop, chunks.chunk(FIRST_CHUNK)).await?;
+    let first = chunks.chunk(FIRST_CHUNK.min(chunk)).await?;
     let first = first.ok_or_else(|| Error::Internal("a reader ended before its first byte".to_owned()))?;
-    let rest = stream::try_unfold((chunks, stop), |(mut chunks, stop)| async move {
-        let next = or_stopped(&stop, chunks.chunk(NEXT_CHUNK)).await;
+    let rest = stream::try_unfold(chunks, move |mut chunks| async move {
+        let next = chunks.chunk(chunk).await;
         let next = next.inspect_err(|error| tracing::debug!(%error, "a response ends early"))?;
-        Ok(next.map(|bytes| (bytes, (chunks, stop))))
+        Ok(next.map(|bytes| (bytes, chunks)))
     });
     Ok(SyncStream::new(stream::once(async { Ok(first) }).chain(rest)))
-}
-
-async fn or_stopped<T>(
-    stop: &CancellationToken,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    stop.run_until_cancelled(work).await.unwrap_or(Err(Error::Cancelled))
 }

@@ -1,13 +1,29 @@
-//! HTTP: what a torrent's file looks like to a player. The only room that knows warp; it never knows
+//! HTTP: what a torrent's file looks like to a player. The only room that knows warp and hyper; it never knows
 //! librqbit or the command line.
 //!
-//! [`range`] and [`plan`] are pure; [`reply`] turns core values into headers and bodies; [`body`] turns a
-//! reader into a stream of chunks; [`guard`] refuses requests that were not meant for us; [`single`] serves
-//! one opened file to a player on this machine.
+//! A connection comes in through [`listen`] and is kept in its limits by [`server`], [`crowd`] and [`transport`]. A
+//! request passes [`guard`] ([`token`], [`limiter`]), then [`routes`] give it to [`stream`], [`admin`] or [`events`],
+//! which know the core as a [`library`] ([`shelf`]). [`range`] and [`plan`] are pure; [`reply`] turns core values into headers and
+//! bodies; [`body`] and [`deliver`] turn a reader into an answer. [`single`] serves one opened file to a player on this machine.
 
+pub mod admin;
 pub mod body;
+pub mod crowd;
+pub mod deliver;
+pub mod events;
 pub mod guard;
+pub mod library;
+pub mod limiter;
+pub mod listen;
+pub mod metrics;
 pub mod plan;
 pub mod range;
 pub mod reply;
+pub mod routes;
+pub mod server;
+pub mod serving;
+pub mod shelf;
 pub mod single;
+pub mod stream;
+pub mod token;
+pub mod transport;

@@ -118,6 +118,17 @@ fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
+/// An answer for scripts, as of now.
+pub fn json(value: &impl serde::Serialize) -> Result<Response, Problem> {
+    let text = serde_json::to_string(value).map_err(|_| Problem::internal())?;
+    let mut response = Response::new(text.into());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    Ok(response)
+}
+
 /// A refusal: status, headers and the JSON body `{"error", "message", "type"}`.
 #[derive(Debug, Clone)]
 pub struct Problem {
@@ -161,11 +172,31 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not_found", "Not found")
     }
 
+    /// 405; `allowed` is what the path takes.
+    pub fn method_not_allowed(allowed: &'static str) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "bad_request", "Method not allowed")
+            .saying(format!("only {} here", allowed.replace(", ", " and ")))
+            .with(header::ALLOW, HeaderValue::from_static(allowed))
+    }
+
     /// 405; only `GET` and `HEAD` are ever allowed on a file.
     pub fn read_only() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "bad_request", "Method not allowed")
-            .saying("only GET and HEAD are answered here")
-            .with(header::ALLOW, HeaderValue::from_static("GET, HEAD"))
+        Self::method_not_allowed("GET, HEAD")
+    }
+
+    /// 400: what was asked for makes no sense.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", "Bad request").saying(message)
+    }
+
+    /// Its `type`.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// 500: a defect of ours, of which the log tells more.
+    pub fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal server error")
     }
 
     /// 412: the client holds a part of something else.

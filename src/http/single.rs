@@ -3,24 +3,28 @@
 //! It answers only to its own loopback address and only under a path that cannot be guessed, so neither
 //! another machine nor a web page in the user's browser reaches it. It has no CORS, no list, no other file.
 
-use std::{convert::Infallible, future::Future, io, net::SocketAddr, ops::Range, sync::Arc};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use hyper::{Request, body::Incoming};
 use percent_encoding::percent_decode_str;
 use tokio_util::sync::CancellationToken;
 use warp::{
-    Filter, Rejection,
-    http::{HeaderMap, Method, uri::Authority},
-    path::FullPath,
-    reply::{Reply, Response},
+    http::{Method, request::Parts},
+    reply::Response,
 };
 
 use super::{
-    body::{self, Content},
+    body::Content,
+    deliver::{Asked, deliver},
     guard,
-    plan::{Plan, plan},
+    listen::Listener,
     reply::{self, Problem},
+    server::{Arrival, Counters, Handler, Limits, Server},
 };
 use crate::core::media::Media;
+
+/// Connections at once: players keep a few, and close them late.
+const CONNECTIONS: usize = 64;
 
 /// A path segment that cannot be guessed: 128 random bits in hexadecimal.
 pub fn token() -> String {
@@ -39,20 +43,17 @@ pub async fn serve<C: Content>(
     content: C,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let stop = CancellationToken::new();
-    let site = Arc::new(Site {
-        address: listener.local_addr()?,
-        path: format!("/{token}/{}", segment(content.media())),
-        content,
-        stop: stop.clone(),
-    });
-    let shutdown = async move {
+    let (address, stop) = (listener.local_addr()?, CancellationToken::new());
+    let listener = Listener::try_from(listener)?;
+    let path = format!("/{token}/{}", segment(content.media()));
+    let site = Arc::new(Site { address, path, content });
+    let limits = Limits { connections: CONNECTIONS, drain: Duration::ZERO, ..Limits::default() };
+    let running = Server::new(site, limits, Counters::default()).run(vec![listener], stop.clone());
+    let shutdown = async {
         shutdown.await;
         stop.cancel();
     };
-    warp::serve(routes(site)).incoming(listener).graceful(shutdown).run().await;
+    tokio::join!(running, shutdown);
     Ok(())
 }
 
@@ -69,81 +70,36 @@ struct Site<C> {
     /// The one path, decoded.
     path: String,
     content: C,
-    /// Ends the bodies that are still running.
-    stop: CancellationToken,
 }
 
-type AuthorityOrNot = Result<Option<Authority>, Problem>;
-
-fn routes<C: Content>(
-    site: Arc<Site<C>>,
-) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
-    let authority = warp::host::optional()
-        .map(AuthorityOrNot::Ok)
-        .or_else(|_: Rejection| async { Ok::<_, Infallible>((Err(guard::malformed()),)) });
-    warp::any()
-        .map(move || site.clone())
-        .and(authority)
-        .and(warp::method())
-        .and(warp::path::full())
-        .and(warp::header::headers_cloned())
-        .then(answer::<C>)
-}
-
-async fn answer<C: Content>(
-    site: Arc<Site<C>>,
-    authority: AuthorityOrNot,
-    method: Method,
-    path: FullPath,
-    headers: HeaderMap,
-) -> Response {
-    let answered = match site.admit(authority, &method, &path, &headers) {
-        Ok(()) => site.respond(&method, &headers).await,
-        Err(refusal) => Err(refusal),
-    };
-    answered.unwrap_or_else(Problem::into_response)
+impl<C: Content> Handler for Site<C> {
+    async fn answer(&self, request: Request<Incoming>, arrival: Arrival) -> Response {
+        let (request, _) = request.into_parts();
+        let answered = match self.admit(&request) {
+            Ok(()) => self.respond(&request, arrival.chunk).await,
+            Err(refusal) => Err(refusal),
+        };
+        answered.unwrap_or_else(Problem::into_response)
+    }
 }
 
 impl<C: Content> Site<C> {
-    fn admit(
-        &self,
-        authority: AuthorityOrNot,
-        method: &Method,
-        path: &FullPath,
-        headers: &HeaderMap,
-    ) -> Result<(), Problem> {
-        guard::addressed_to(self.address, headers, authority?.as_ref())?;
-        if !same(&percent_decode_str(path.as_str()).collect::<Vec<u8>>(), self.path.as_bytes()) {
+    fn admit(&self, request: &Parts) -> Result<(), Problem> {
+        guard::addressed_to(self.address, &guard::authority(&request.uri, &request.headers)?)?;
+        let path: Vec<u8> = percent_decode_str(request.uri.path()).collect();
+        if !same(&path, self.path.as_bytes()) {
             return Err(Problem::not_found());
         }
-        if method != Method::GET && method != Method::HEAD {
+        if request.method != Method::GET && request.method != Method::HEAD {
             return Err(Problem::read_only());
         }
         Ok(())
     }
 
-    async fn respond(&self, method: &Method, headers: &HeaderMap) -> Result<Response, Problem> {
-        let media = self.content.media();
-        let (range, partial) = match plan(method, headers, &reply::etag(media), media.len) {
-            Plan::Whole => (0..media.len, false),
-            Plan::Part(range) => (range, true),
-            Plan::NotModified => return Ok(reply::not_modified(media)),
-            Plan::PreconditionFailed => return Err(Problem::precondition()),
-            Plan::Unsatisfiable => return Err(Problem::range(media.len)),
-        };
-        let body = if method == Method::HEAD || range.is_empty() {
-            Response::default()
-        } else {
-            self.body(range.clone()).await?
-        };
-        Ok(if partial { reply::part(media, &range, body) } else { reply::whole(media, body) })
-    }
-
-    /// A body of this range, once its first bytes are there.
-    async fn body(&self, range: Range<u64>) -> Result<Response, Problem> {
-        let begin = body::begin(self.content.reader(range), self.stop.clone());
-        let stream = begin.await.map_err(|error| Problem::from(&error))?;
-        Ok(warp::reply::stream(stream).into_response())
+    async fn respond(&self, request: &Parts, chunk: usize) -> Result<Response, Problem> {
+        let asked = Asked { method: &request.method, headers: &request.headers };
+        let reader = |range| self.content.reader(range);
+        deliver(self.content.media(), asked, reader, chunk).await
     }
 }
 
@@ -154,7 +110,7 @@ fn same(given: &[u8], expected: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashMap, time::Duration};
+    use std::{collections::HashMap, ops::Range, time::Duration};
 
     use bytes::Bytes;
     use tokio::{

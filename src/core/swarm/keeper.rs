@@ -60,7 +60,16 @@ pub struct Keeping {
 
 /// Keeps a torrent going while it lives.
 pub struct KeeperGuard {
-    _stop: DropGuard,
+    stop: DropGuard,
+    ended: CancellationToken,
+}
+
+impl KeeperGuard {
+    /// Stops, and waits until nothing is written any more and every lock is let go.
+    pub async fn stop(self) {
+        drop(self.stop);
+        self.ended.cancelled().await;
+    }
 }
 
 impl SwarmSession {
@@ -77,8 +86,15 @@ impl SwarmSession {
             relay: None,
             relayed: self.relays,
         };
-        self.tasks.spawn_on(keeper.keep(stop.clone()), &self.runtime);
-        KeeperGuard { _stop: stop.drop_guard() }
+        let (ended, kept) = (CancellationToken::new(), keeper.keep(stop.clone()));
+        // Also told when the runtime drops the task unfinished.
+        let tell = ended.clone().drop_guard();
+        let task = async move {
+            kept.await;
+            drop(tell);
+        };
+        self.tasks.spawn_on(task, &self.runtime);
+        KeeperGuard { stop: stop.drop_guard(), ended }
     }
 }
 
@@ -174,7 +190,7 @@ impl Keeper {
     async fn watch(&mut self, torrent: &Arc<ManagedTorrent>) -> Turn {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut rate, mut round_ends) = (Rate::default(), Instant::now() + self.keeping.round);
+        let (mut rates, mut round_ends) = (Rates::default(), Instant::now() + self.keeping.round);
         let written = self.keeping.content.written();
         loop {
             tokio::select! {
@@ -195,7 +211,7 @@ impl Keeper {
                     if let Some(reason) = failure(torrent) {
                         return Turn::End(self.explain(&anyhow::anyhow!(reason)));
                     }
-                    self.report(torrent, &mut rate);
+                    self.report(torrent, &mut rates);
                     if Instant::now() > round_ends && self.keeping.content.written() == written {
                         round_ends += self.keeping.round;
                         if self.widen() {
@@ -222,7 +238,7 @@ impl Keeper {
         self.relay.is_none() && !self.announces.named.all().is_empty()
     }
 
-    fn report(&self, torrent: &ManagedTorrent, rate: &mut Rate) {
+    fn report(&self, torrent: &ManagedTorrent, rates: &mut Rates) {
         let Some(live) = torrent.live() else { return };
         let snapshot = live.stats_snapshot();
         let peers = snapshot.peer_stats;
@@ -231,7 +247,8 @@ impl Keeper {
         moved.downloaded.store(snapshot.downloaded_and_checked_bytes, Relaxed);
         let sending = live.per_peer_stats_snapshot(Default::default()).peers;
         let sending = sending.values().filter(|peer| peer.counters.fetched_bytes > 0).count();
-        let download_rate = rate.of(self.keeping.content.written());
+        let download_rate = rates.down.of(self.keeping.content.written());
+        let upload_rate = rates.up.of(snapshot.uploaded_bytes);
         let wanted = self.keeping.wanted.borrow().clone();
         let verified: u64 = wanted.iter().map(|file| self.keeping.content.verified_bytes(*file)).sum();
         self.keeping.status.send_modify(|status| {
@@ -240,13 +257,14 @@ impl Keeper {
             status.peers_connected = peers.live as usize;
             status.peers_sending = sending;
             status.download_rate = download_rate;
+            status.upload_rate = upload_rate;
             status.verified = verified;
         });
         let len: u64 = wanted.iter().map(|file| self.keeping.content.metainfo().files[*file].len).sum();
         moved.left.store(len.saturating_sub(verified), Relaxed);
         let permille = verified * 1000 / len.max(1);
         // Every percent once: the log is for reading.
-        if std::mem::replace(&mut rate.told, permille / 10) != permille / 10 {
+        if std::mem::replace(&mut rates.told, permille / 10) != permille / 10 {
             tracing::debug!("Download progress: {}.{}%, peers: {}", permille / 10, permille % 10, peers.live);
         }
     }
@@ -279,12 +297,19 @@ fn failure(torrent: &ManagedTorrent) -> Option<String> {
         .then(|| stats.error.unwrap_or_default().lines().next().unwrap_or("unknown error").to_owned())
 }
 
+/// What is measured from tick to tick.
+#[derive(Default)]
+struct Rates {
+    down: Rate,
+    up: Rate,
+    /// The percentage that was logged last.
+    told: u64,
+}
+
 /// Bytes a second over the last few ticks.
 #[derive(Default)]
 struct Rate {
     samples: VecDeque<(Instant, u64)>,
-    /// The percentage that was logged last.
-    told: u64,
 }
 
 impl Rate {
@@ -299,6 +324,6 @@ impl Rate {
         }
         let Some(&(then, before)) = self.samples.front() else { return 0 };
         let seconds = (now - then).as_secs_f64();
-        if seconds > 0.0 { ((bytes - before) as f64 / seconds) as u64 } else { 0 }
+        if seconds > 0.0 { (bytes.saturating_sub(before) as f64 / seconds) as u64 } else { 0 }
     }
 }

@@ -48,6 +48,17 @@ const PERMITS: usize = 1024;
 /// What keepers get to take their torrents out in; they need a millisecond.
 const FAREWELL: Duration = Duration::from_millis(500);
 
+/// What the swarm has brought and taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Traffic {
+    /// Bytes from peers.
+    pub received: u64,
+    /// Bytes to peers.
+    pub given: u64,
+    /// DHT nodes in the routing table; `None` when the DHT is off.
+    pub dht_nodes: Option<usize>,
+}
+
 /// The running session.
 pub struct SwarmSession {
     /// librqbit.
@@ -105,11 +116,15 @@ impl SwarmSession {
         })
     }
 
-    /// Waits until every torrent that nobody reads any more is out of the session.
-    pub async fn settled(&self) {
-        self.tasks.close();
-        self.tasks.wait().await;
-        self.tasks.reopen();
+    /// What came and went so far.
+    pub fn traffic(&self) -> Traffic {
+        let counters = self.session.stats_snapshot().counters;
+        let nodes = self.searcher.dht.as_ref().map(|dht| dht.stats());
+        Traffic {
+            received: counters.fetched_bytes,
+            given: counters.uploaded_bytes,
+            dht_nodes: nodes.map(|nodes| nodes.routing_table_size + nodes.routing_table_size_v6),
+        }
     }
 
     /// Where librqbit looks for a torrent's bit field when it is added.

@@ -1,0 +1,182 @@
+//! What the routes need of the core, and no more: so that they can be tested without a swarm, and the core can grow
+//! without them.
+
+use std::{future::Future, net::IpAddr, ops::Range, sync::Arc, time::Duration};
+
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use super::body::{Chunks, Content};
+use crate::core::{
+    Error,
+    failed::FailedTable,
+    janitor::CleanupReport,
+    media::{FileSelector, Media},
+    source::{InfoHash, Magnet},
+};
+
+/// Chooses the bytes of a file that an answer needs; an empty range opens no reader.
+pub type RangeOf = Box<dyn FnOnce(&Media) -> Range<u64> + Send>;
+
+/// One request for a torrent's file.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The torrent, and where to look for it; nothing in it leads to a private address unless that is allowed.
+    pub magnet: Magnet,
+    /// Which of its files.
+    pub selector: FileSelector,
+    /// Try even if it is cooling down.
+    pub force: bool,
+    /// Who asks, when that is known.
+    pub client: Option<IpAddr>,
+}
+
+/// The torrents that this process can serve, and the memory of those that failed.
+pub trait Library: Send + Sync + 'static {
+    /// An opened file.
+    type Content: Content;
+
+    /// Opens a file: when this returns, the first bytes of the range are there.
+    fn open(
+        &self,
+        wanted: Wanted,
+        range: RangeOf,
+    ) -> impl Future<Output = Result<(Self::Content, <Self::Content as Content>::Chunks), Error>> + Send;
+
+    /// Whether opening this would begin to look for a torrent that is not there yet.
+    fn starts(&self, wanted: &Wanted) -> bool;
+
+    /// The failed-torrent table.
+    fn table(&self) -> Arc<FailedTable>;
+
+    /// The torrents that are open or kept open.
+    fn torrents(&self) -> Vec<TorrentReport>;
+
+    /// One of them.
+    fn torrent(&self, info_hash: &InfoHash) -> Option<TorrentReport> {
+        self.torrents().into_iter().find(|torrent| torrent.info_hash == *info_hash)
+    }
+
+    /// Drops a torrent and deletes what is kept of it; the bytes freed, `None` when there was nothing.
+    fn remove(&self, info_hash: &InfoHash) -> impl Future<Output = Result<Option<u64>, Error>> + Send;
+
+    /// Deletes what is idle on disk. Blocks.
+    fn cleanup(
+        &self,
+        older_than: Duration,
+        dry_run: bool,
+        now: OffsetDateTime,
+    ) -> Result<CleanupReport, Error>;
+
+    /// How it fares. Cheap: asked with every scrape and every health check.
+    fn condition(&self) -> Condition;
+}
+
+/// How the core fares.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// DHT nodes in the routing table; `None` when the DHT is off or not started.
+    pub dht_nodes: Option<usize>,
+    /// Bytes that the temp directory's file system has left.
+    pub free_bytes: Option<u64>,
+    /// Bytes that it is to keep.
+    pub floor_bytes: u64,
+    /// Bytes that our torrents take there.
+    pub temp_bytes: u64,
+    /// Bytes that came from the swarm since the start.
+    pub received: u64,
+    /// Bytes that went to the swarm since the start.
+    pub given: u64,
+    /// Torrents at once at most; 0: no limit.
+    pub torrents_most: usize,
+}
+
+/// What a torrent does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TorrentState {
+    /// No peer has been reached, or the metainfo is not there yet.
+    Searching,
+    /// Pieces come in.
+    Downloading,
+    /// It is kept, but nothing is fetched.
+    Paused,
+    /// Everything that was wanted is there.
+    Complete,
+}
+
+/// Peers of one torrent by state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct PeerCounts {
+    /// Addresses learnt.
+    pub seen: usize,
+    /// Being dialled now.
+    pub connecting: usize,
+    /// Connected now.
+    pub connected: usize,
+    /// Of those, the ones that have sent data.
+    pub sending: usize,
+}
+
+/// A file of a torrent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileReport {
+    /// Its number, from 0.
+    pub index: usize,
+    /// Its path inside the torrent (foreign text).
+    pub path: String,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Bytes of it that are verified on disk.
+    pub verified: u64,
+}
+
+/// A torrent, seen from outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TorrentReport {
+    /// The torrent.
+    pub info_hash: InfoHash,
+    /// Its name, once known (foreign text).
+    pub name: Option<String>,
+    /// What it does.
+    pub state: TorrentState,
+    /// Its files, once known.
+    pub files: Vec<FileReport>,
+    /// Bytes of it that are verified on disk.
+    pub verified: u64,
+    /// Its length in bytes, once known.
+    pub length: Option<u64>,
+    /// Bytes a second from the swarm now.
+    pub download_rate: u64,
+    /// Bytes a second to the swarm now.
+    pub upload_rate: u64,
+    /// Its peers.
+    pub peers: PeerCounts,
+    /// Open readers.
+    pub readers: usize,
+    /// Since when nobody has read it, in seconds.
+    pub idle_seconds: u64,
+    /// Bytes of a piece; 0 when not known yet.
+    pub piece_length: u32,
+    /// Which pieces are verified: one bit each, the first the highest of the first byte, in hexadecimal.
+    pub have: String,
+}
+
+/// Reads that are counted for as long as they live.
+pub struct Counted<C> {
+    inner: C,
+    _guard: super::metrics::ReaderGuard,
+}
+
+impl<C> Counted<C> {
+    /// Counts `inner`.
+    pub fn new(inner: C, guard: super::metrics::ReaderGuard) -> Self {
+        Self { inner, _guard: guard }
+    }
+}
+
+impl<C: Chunks> Chunks for Counted<C> {
+    fn chunk(&mut self, max: usize) -> impl Future<Output = Result<Option<bytes::Bytes>, Error>> + Send {
+        self.inner.chunk(max)
+    }
+}

@@ -1,0 +1,259 @@
+//! `/stream/proxy/…`: one file of a torrent, from its first bytes on.
+//!
+//! What a request names (a hash, a magnet, trackers, a file) is taken apart here; a name that leads into a private
+//! network goes no further.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use tokio::{net::lookup_host, time::timeout};
+use url::{Host, Url};
+use warp::reply::Response;
+
+use super::{
+    body::Content as _,
+    deliver::{Asked, deliver},
+    guard::too_many,
+    library::{Counted, Library, Wanted},
+    reply::Problem,
+    routes::{Ask, Site},
+};
+use crate::core::{
+    Error,
+    media::{FileSelector, Media},
+    source::{InfoHash, Magnet, tracker_url},
+};
+
+/// Trackers taken from one request.
+const MAX_TRACKERS: usize = 20;
+
+/// A tracker whose name is not found so soon is not waited for.
+const LOOKUP: Duration = Duration::from_secs(3);
+
+/// The answer to a request for a file; `index` is the one in the path.
+pub async fn file<L: Library>(
+    site: &Arc<Site<L>>,
+    ask: &Ask,
+    hash: &str,
+    index: Option<&str>,
+) -> Result<Response, Problem> {
+    ask.only("GET, HEAD")?;
+    let mut wanted = wanted(ask, hash, index)?;
+    if site.library.starts(&wanted) {
+        count_start(site, ask)?;
+        if !site.guard.policy().private_peers {
+            refuse_private(&wanted.magnet).await?;
+        }
+    } else {
+        // Nothing new is looked for, so nothing of what they name is needed.
+        (wanted.magnet.trackers, wanted.magnet.peers) = (Vec::new(), Vec::new());
+    }
+    let (info_hash, began) = (wanted.magnet.info_hash, std::time::Instant::now());
+    let from = ask.visitor.address.map_or_else(|| "a local socket".to_owned(), |from| from.to_string());
+    tracing::info!("Proxy stream request for {info_hash} from {from}");
+    let (method, headers) = (ask.method.clone(), ask.headers.clone());
+    let range = Box::new(move |media: &Media| Asked { method: &method, headers: &headers }.range(media));
+    let opened = site.library.open(wanted, range).await;
+    let (content, chunks) = opened.map_err(|error| failed(site, &error))?;
+    let asked = Asked { method: &ask.method, headers: &ask.headers };
+    let reader = |_| Counted::new(chunks, site.metrics.reader());
+    let response = deliver(content.media(), asked, reader, ask.chunk).await?;
+    site.metrics.opened(began);
+    Ok(response)
+}
+
+fn failed<L: Library>(site: &Site<L>, error: &Error) -> Problem {
+    let problem = Problem::from(error);
+    site.metrics.failed(error, problem.kind());
+    match error {
+        Error::Internal(_) | Error::Storage { .. } => tracing::error!("{error}"),
+        _ => tracing::info!("{error}"),
+    }
+    problem
+}
+
+fn count_start<L: Library>(site: &Site<L>, ask: &Ask) -> Result<(), Problem> {
+    if let Some(address) = ask.visitor.address {
+        let taken = site.starts.take(address, tokio::time::Instant::now());
+        taken.map_err(|wait| too_many("new torrents", wait))?;
+    }
+    site.metrics.started();
+    Ok(())
+}
+
+/// What a request names.
+fn wanted(ask: &Ask, hash: &str, index: Option<&str>) -> Result<Wanted, Problem> {
+    let info_hash: InfoHash = hash.parse().map_err(|error: Error| Problem::from(&error))?;
+    let mut magnet = match ask.value("magnet") {
+        Some(magnet) => magnet.parse().map_err(|error: Error| Problem::from(&error))?,
+        None => Magnet::bare(info_hash),
+    };
+    if magnet.info_hash != info_hash {
+        return Err(Problem::bad_request("the magnet link names another torrent than the path"));
+    }
+    for tracker in ask.values("tr") {
+        let url = tracker_url(tracker).ok_or_else(|| {
+            Problem::bad_request("tr is a tracker, such as https://tracker.example/announce")
+        })?;
+        if !magnet.trackers.contains(&url) {
+            magnet.trackers.push(url);
+        }
+    }
+    if magnet.trackers.len() > MAX_TRACKERS {
+        return Err(Problem::bad_request(format!("more than {MAX_TRACKERS} trackers")));
+    }
+    let selector = match (index, ask.value("file")) {
+        (Some(index), _) => FileSelector::Index(index.parse().map_err(|_| {
+            Problem::bad_request("the path is /stream/proxy/{hash}/{number of the file, from 0}/{name}")
+        })?),
+        (None, Some(file)) => selector(file),
+        (None, None) => FileSelector::Auto,
+    };
+    let client = ask.visitor.address;
+    Ok(Wanted { magnet, selector, force: ask.switch("force")?, client })
+}
+
+/// A number is an index; anything else is a glob.
+fn selector(file: &str) -> FileSelector {
+    match file.parse() {
+        Ok(index) => FileSelector::Index(index),
+        Err(_) => FileSelector::Glob(file.to_owned()),
+    }
+}
+
+/// Refuses what would make this machine talk to itself or its neighbours on a stranger's behalf.
+async fn refuse_private(magnet: &Magnet) -> Result<(), Problem> {
+    let trackers =
+        magnet.trackers.iter().filter_map(|url| Some((host_of(url)?, url.port_or_known_default()?)));
+    let peers = magnet.peers.iter().filter_map(|peer| {
+        let (host, port) = peer.rsplit_once(':')?;
+        Some((host.trim_matches(['[', ']']).to_owned(), port.parse().ok()?))
+    });
+    let named: Vec<(String, u16)> = trackers.chain(peers).collect();
+    let looked_up = named.iter().map(|(host, port)| leads_inside(host, *port));
+    let inside = futures_util::future::join_all(looked_up).await;
+    let Some(at) = inside.iter().position(|inside| *inside) else { return Ok(()) };
+    Err(Problem::bad_request(format!(
+        "{:?} is in a private network; --allow-private-peers lets requests name such trackers and peers",
+        named[at].0
+    )))
+}
+
+fn host_of(url: &Url) -> Option<String> {
+    Some(match url.host()? {
+        Host::Domain(name) => name.to_owned(),
+        Host::Ipv4(address) => address.to_string(),
+        Host::Ipv6(address) => address.to_string(),
+    })
+}
+
+/// Whether a name means an address that only this network can reach. One that is not found leads nowhere.
+async fn leads_inside(host: &str, port: u16) -> bool {
+    if let Ok(address) = host.parse() {
+        return is_inside(address);
+    }
+    match timeout(LOOKUP, lookup_host((host, port))).await {
+        Ok(Ok(mut found)) => found.any(|address| is_inside(address.ip())),
+        _ => false,
+    }
+}
+
+/// Loopback, private, link-local, shared, multicast, unspecified and reserved addresses, in either family's clothes.
+fn is_inside(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            v4.is_loopback()
+                || v4.is_private()
+                || v4.is_link_local()
+                || v4.is_multicast()
+                || a == 0
+                || a >= 240
+                || (a == 100 && (64..128).contains(&b))
+                || (a, b, c) == (192, 0, 0)
+                || (a == 198 && (b == 18 || b == 19))
+        }
+        IpAddr::V6(v6) => {
+            let segments = v6.segments();
+            let v4 = v6.to_ipv4();
+            // NAT64 and 6to4 carry an IPv4 address that somebody will unpack.
+            let [.., high, low] = segments;
+            let packed = |high: u16, low: u16| {
+                is_inside(std::net::Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)).into())
+            };
+            v4.is_some_and(|v4| is_inside(v4.into()))
+                || v6.is_unspecified()
+                || v6.is_multicast()
+                || v6.is_unique_local()
+                || v6.is_unicast_link_local()
+                || (segments[0] & 0xffc0) == 0xfec0
+                || (segments[..2] == [0x64, 0xff9b] && packed(high, low))
+                || (segments[0] == 0x2002 && packed(segments[1], segments[2]))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_addresses_are_known_in_every_form() {
+        for inside in [
+            "127.0.0.1",
+            "127.9.9.9",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "0.0.0.0",
+            "0.1.2.3",
+            "100.64.0.1",
+            "192.0.0.1",
+            "198.18.0.1",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "::ffff:127.0.0.1",
+            "::127.0.0.1",
+            "::ffff:10.0.0.1",
+            "fe80::1",
+            "fc00::1",
+            "fd12::1",
+            "ff02::1",
+            "fec0::1",
+            "64:ff9b::7f00:1",
+            "64:ff9b::a00:1",
+            "2002:7f00:1::",
+            "2002:c0a8:101::1",
+        ] {
+            assert!(is_inside(inside.parse().expect(inside)), "{inside}");
+        }
+        for outside in [
+            "1.1.1.1",
+            "100.63.0.1",
+            "100.128.0.1",
+            "172.32.0.1",
+            "2606:4700::1",
+            "64:ff9b::101:101",
+            "2002:101:101::",
+        ] {
+            assert!(!is_inside(outside.parse().expect(outside)), "{outside}");
+        }
+    }
+
+    #[tokio::test]
+    async fn names_are_looked_up_before_they_are_believed() {
+        assert!(leads_inside("localhost", 80).await);
+        assert!(leads_inside("127.0.0.1", 80).await);
+        assert!(!leads_inside("name.that.is.invalid", 80).await);
+        let magnet = |tail: &str| -> Magnet {
+            format!("magnet:?xt=urn:btih:{}{tail}", "a".repeat(40)).parse().expect("a magnet")
+        };
+        for inside in ["&tr=http://localhost/announce", "&tr=udp://[::1]:80/a", "&x.pe=10.0.0.1:6881"] {
+            assert!(refuse_private(&magnet(inside)).await.is_err(), "{inside}");
+        }
+        assert!(refuse_private(&magnet("&tr=http://1.1.1.1/a&x.pe=[2606:4700::1]:80")).await.is_ok());
+    }
+}
