@@ -16,11 +16,9 @@ use std::{
 
 use listenfd::ListenFd;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener},
-};
+use tokio::net::{TcpListener, UnixListener};
 
+use super::lane;
 use crate::core::Error;
 
 /// The port when none is given.
@@ -31,10 +29,6 @@ const BACKLOG: i32 = 1024;
 
 /// A silent connection is asked after this whether its other side is still there.
 const KEEPALIVE: Duration = Duration::from_secs(60);
-
-/// Data that the other side's machine does not acknowledge for so long ends the connection. A paused player's machine
-/// acknowledges.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
 /// A place to listen at, as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,14 +91,10 @@ enum Kind {
     Unix(UnixListener),
 }
 
-/// An accepted connection's stream.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
-
 /// An accepted connection.
 pub struct Accepted {
     /// Its bytes.
-    pub stream: Box<dyn Stream>,
+    pub stream: Box<dyn lane::Socket>,
     /// Its other side; `None` through a Unix socket.
     pub remote: Option<SocketAddr>,
 }
@@ -224,11 +214,11 @@ fn bind_tcp(address: SocketAddr) -> io::Result<Listener> {
 }
 
 /// What Linux hands on from a listener to its connections.
+/// No limit on what is not acknowledged (`TCP_USER_TIMEOUT`): Linux counts a window that stays closed as well, which is
+/// what a paused player has. Patience with those is the transport's.
 fn tune(socket: &SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4))?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     Ok(())
 }
 
@@ -263,6 +253,19 @@ fn refusal(place: &Place, error: &io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_kernel_leaves_a_paused_reader_its_connection() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let listener = Listener::try_from(listener).expect("a listener");
+        let _client = tokio::net::TcpStream::connect(address).await.expect("connected");
+        let Kind::Tcp(listener) = &listener.kind else { panic!("it is TCP") };
+        let (accepted, _) = listener.accept().await.expect("accepted");
+        let limit = SockRef::from(&accepted).tcp_user_timeout().expect("told");
+        assert_eq!(limit, None, "a closed window would count against it");
+    }
 
     #[test]
     fn a_place_is_an_address_or_a_path() {
