@@ -137,12 +137,23 @@ enum Waited {
     Out(u32),
 }
 
+/// Verified bytes, where they are on disk.
+#[derive(Debug, Clone)]
+pub struct Span {
+    /// The file, open for reading.
+    pub file: Arc<File>,
+    /// Where in it they begin.
+    pub offset: u64,
+    /// How many they are.
+    pub len: usize,
+}
+
 /// Reads one range of a file, in order, as its pieces are verified.
 pub struct PieceReader {
     opened: Opened,
     position: u64,
     end: u64,
-    file: Option<File>,
+    file: Option<Arc<File>>,
     mark: Option<PlayheadMark>,
 }
 
@@ -211,6 +222,17 @@ impl PieceReader {
         self.file()?.read_exact_at(&mut buf, position).map_err(|error| self.read_error(error))?;
         self.position += run;
         Ok(Some(buf.into()))
+    }
+
+    /// As [`chunk`](Self::chunk), but only tells where the bytes are: verified bytes never change.
+    pub async fn span(&mut self, max: usize) -> Result<Option<Span>, Error> {
+        let len = self.ready().await?.min(max as u64);
+        if len == 0 {
+            return Ok(None);
+        }
+        let span = Span { file: self.file()?.clone(), offset: self.position, len: len as usize };
+        self.position += len;
+        Ok(Some(span))
     }
 
     /// Copies at most `most` bytes, all known to be [`ready`](Self::ready), into `out`; the kernel moves them where it
@@ -296,11 +318,11 @@ impl PieceReader {
         error
     }
 
-    fn file(&mut self) -> Result<&mut File, Error> {
+    fn file(&mut self) -> Result<&Arc<File>, Error> {
         if self.file.is_none() {
-            self.file = Some(self.opened.torrent.content.open_file(self.opened.media.index)?);
+            self.file = Some(Arc::new(self.opened.torrent.content.open_file(self.opened.media.index)?));
         }
-        self.file.as_mut().ok_or_else(|| Error::Internal("file handle vanished".into()))
+        self.file.as_ref().ok_or_else(|| Error::Internal("file handle vanished".into()))
     }
 
     fn read_error(&self, error: io::Error) -> Error {

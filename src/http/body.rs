@@ -7,13 +7,14 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use sync_wrapper::SyncStream;
 
+use super::lane::{Lane, PROMISE};
 use crate::core::{
     Error,
     media::Media,
     reader::{Opened, PieceReader},
 };
 
-/// The first chunk is small: a player's probe often wants no more than a header.
+/// The first chunk is read here, so that a disk that fails is still answered; a player's probe often wants no more.
 const FIRST_CHUNK: usize = 64 * 1024;
 
 /// One file that can be read from any place, by any number of readers.
@@ -32,6 +33,17 @@ pub trait Content: Clone + Send + Sync + 'static {
 pub trait Chunks: Send + 'static {
     /// The next bytes, at most `max` of them, `None` at the end of the range.
     fn chunk(&mut self, max: usize) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send;
+
+    /// As [`chunk`](Self::chunk), for a body that is sent by this lane: what the kernel can move by itself is only
+    /// promised.
+    fn promise(
+        &mut self,
+        max: usize,
+        lane: &Lane,
+    ) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send {
+        let _ = lane;
+        self.chunk(max)
+    }
 }
 
 impl Content for Opened {
@@ -50,21 +62,26 @@ impl Chunks for PieceReader {
     fn chunk(&mut self, max: usize) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send {
         PieceReader::chunk(self, max)
     }
+
+    async fn promise(&mut self, max: usize, lane: &Lane) -> Result<Option<Bytes>, Error> {
+        let span = self.span(max).await?;
+        Ok(span.map(|span| lane.promise(span)))
+    }
 }
 
-/// Waits for the first bytes, then hands back a stream of all of them, in chunks of at most `chunk` bytes.
+/// Waits for the first bytes, then hands back a stream of all of them, to be sent by `lane`.
 ///
 /// An error later than that ends the stream early: the client sees a body shorter than announced.
 pub async fn begin(
     mut chunks: impl Chunks,
-    chunk: usize,
+    lane: Lane,
 ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + Sync + 'static, Error> {
-    let first = chunks.chunk(FIRST_CHUNK.min(chunk)).await?;
+    let first = chunks.chunk(FIRST_CHUNK).await?;
     let first = first.ok_or_else(|| Error::Internal("a reader ended before its first byte".to_owned()))?;
-    let rest = stream::try_unfold(chunks, move |mut chunks| async move {
-        let next = chunks.chunk(chunk).await;
+    let rest = stream::try_unfold((chunks, lane), move |(mut chunks, lane)| async move {
+        let next = chunks.promise(PROMISE, &lane).await;
         let next = next.inspect_err(|error| tracing::debug!(%error, "a response ends early"))?;
-        Ok(next.map(|bytes| (bytes, chunks)))
+        Ok(next.map(|bytes| (bytes, (chunks, lane))))
     });
     Ok(SyncStream::new(stream::once(async { Ok(first) }).chain(rest)))
 }

@@ -9,6 +9,7 @@ use warp::{
 
 use super::{
     body::{self, Chunks},
+    lane::Lane,
     plan::{Plan, plan},
     reply::{self, Problem},
 };
@@ -44,7 +45,7 @@ pub async fn deliver<C: Chunks>(
     media: &Media,
     asked: Asked<'_>,
     reader: impl FnOnce(Range<u64>) -> C,
-    chunk: usize,
+    lane: Lane,
 ) -> Result<Response, Problem> {
     let plan = asked.plan(media);
     match plan {
@@ -57,7 +58,7 @@ pub async fn deliver<C: Chunks>(
     let body = if range.is_empty() {
         Response::default()
     } else {
-        let stream = body::begin(reader(range), chunk).await.map_err(|error| Problem::from(&error))?;
+        let stream = body::begin(reader(range), lane).await.map_err(|error| Problem::from(&error))?;
         warp::reply::stream(stream).into_response()
     };
     Ok(match plan {

@@ -6,7 +6,10 @@ use std::{future::Future, net::IpAddr, ops::Range, sync::Arc, time::Duration};
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::body::{Chunks, Content};
+use super::{
+    body::{Chunks, Content},
+    lane::Lane,
+};
 use crate::core::{
     Error,
     failed::FailedTable,
@@ -178,5 +181,13 @@ impl<C> Counted<C> {
 impl<C: Chunks> Chunks for Counted<C> {
     fn chunk(&mut self, max: usize) -> impl Future<Output = Result<Option<bytes::Bytes>, Error>> + Send {
         self.inner.chunk(max)
+    }
+
+    fn promise(
+        &mut self,
+        max: usize,
+        lane: &Lane,
+    ) -> impl Future<Output = Result<Option<bytes::Bytes>, Error>> + Send {
+        self.inner.promise(max, lane)
     }
 }

@@ -4,7 +4,7 @@
 //! A connection comes in through [`listen`] and is kept in its limits by [`server`], [`crowd`] and [`transport`]. A
 //! request passes [`guard`] ([`token`], [`limiter`]), then [`routes`] give it to [`stream`], [`admin`] or [`events`],
 //! which know the core as a [`library`] ([`shelf`]). [`range`] and [`plan`] are pure; [`reply`] turns core values into headers and
-//! bodies; [`body`] and [`deliver`] turn a reader into an answer. [`single`] serves one opened file to a player on this machine.
+//! bodies; [`body`] and [`deliver`] turn a reader into an answer, whose bytes go by a [`lane`] of the kernel's. [`single`] serves one opened file to a player on this machine.
 
 pub mod admin;
 pub mod body;
@@ -12,6 +12,7 @@ pub mod crowd;
 pub mod deliver;
 pub mod events;
 pub mod guard;
+pub mod lane;
 pub mod library;
 pub mod limiter;
 pub mod listen;

@@ -25,6 +25,7 @@ use super::{
     crowd::Crowd,
     events,
     guard::{Guard, Policy, Visitor},
+    lane::Lane,
     library::Library,
     limiter::Limiter,
     metrics::Metrics,
@@ -72,8 +73,8 @@ pub struct Ask {
     pub query: Vec<(String, String)>,
     /// Who asks.
     pub visitor: Visitor,
-    /// How large the chunks of a body are to be.
-    pub chunk: usize,
+    /// What a body may be sent by.
+    pub lane: Lane,
 }
 
 impl Ask {
@@ -152,7 +153,7 @@ impl<L: Library> Handler for Proxy<L> {
             Err(problem) => self.site.refuse(problem),
             Ok(_) if method == Method::OPTIONS => options(&headers),
             Ok(visitor) => {
-                let ask = Ask { method, headers: headers.clone(), query, visitor, chunk: arrival.chunk };
+                let ask = Ask { method, headers: headers.clone(), query, visitor, lane: arrival.lane };
                 parts.extensions.insert(Arc::new(ask));
                 let request = Request::from_parts(parts, String::new());
                 // The service is a handle on the routes; its error is impossible.

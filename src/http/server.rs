@@ -31,6 +31,7 @@ use warp::reply::Response;
 
 use super::{
     crowd::{Crowd, Running, Seated},
+    lane::{Conduit, Lane},
     listen::{Accepted, Listener, Place},
     reply::Problem,
     transport::{Patience, Transport},
@@ -42,8 +43,6 @@ const MAX_HEADER_BYTES: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
 /// What waits in memory for a connection to take it, beside what the kernel holds.
 const WRITE_BUFFER: usize = 128 * 1024;
-/// Up to this many connections, each may have larger chunks on its way.
-const FEW: usize = 128;
 /// A connection that gives way may still flush for so long.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// After an error that says that there are no more file descriptors.
@@ -91,8 +90,8 @@ pub struct Arrival {
     pub place: Arc<Place>,
     /// The server is full: only the operator is answered.
     pub spare: bool,
-    /// How large the chunks of a body are to be.
-    pub chunk: usize,
+    /// What a body may be sent by.
+    pub lane: Lane,
 }
 
 /// Answers requests.
@@ -159,7 +158,9 @@ fn builder(limits: &Limits) -> http1::Builder {
         .header_read_timeout(limits.header)
         .max_headers(MAX_HEADERS)
         .max_header_size(MAX_HEADER_BYTES)
-        .max_buf_size(WRITE_BUFFER);
+        .max_buf_size(WRITE_BUFFER)
+        // A copy of a stand-in would be sent as it is.
+        .writev(true);
     http
 }
 
@@ -188,13 +189,14 @@ fn is_scarcity(error: &io::Error) -> bool {
 }
 
 async fn converse<H: Handler>(accepted: Accepted, seated: Seated, place: Arc<Place>, shared: Arc<Shared<H>>) {
-    let transport =
-        Transport::new(accepted.stream, shared.server.crowd.clone(), shared.server.limits.patience);
+    let lane = Lane::default();
+    let conduit = Conduit::new(accepted.stream, lane.clone());
+    let transport = Transport::new(conduit, shared.server.crowd.clone(), shared.server.limits.patience);
     let remote = accepted.remote;
     let service = service_fn(|request| {
         let running = seated.seat().run();
-        let chunk = if shared.server.crowd.count() <= FEW { 256 * 1024 } else { 64 * 1024 };
-        let arrival = Arrival { remote, place: place.clone(), spare: seated.seat().is_spare(), chunk };
+        let arrival =
+            Arrival { remote, place: place.clone(), spare: seated.seat().is_spare(), lane: lane.clone() };
         let shared = shared.clone();
         async move { shared.server.answer(request, arrival, running).await }
     });

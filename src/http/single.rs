@@ -17,6 +17,7 @@ use super::{
     body::Content,
     deliver::{Asked, deliver},
     guard,
+    lane::Lane,
     listen::Listener,
     reply::{self, Problem},
     server::{Arrival, Counters, Handler, Limits, Server},
@@ -76,7 +77,7 @@ impl<C: Content> Handler for Site<C> {
     async fn answer(&self, request: Request<Incoming>, arrival: Arrival) -> Response {
         let (request, _) = request.into_parts();
         let answered = match self.admit(&request) {
-            Ok(()) => self.respond(&request, arrival.chunk).await,
+            Ok(()) => self.respond(&request, arrival.lane).await,
             Err(refusal) => Err(refusal),
         };
         answered.unwrap_or_else(Problem::into_response)
@@ -96,10 +97,10 @@ impl<C: Content> Site<C> {
         Ok(())
     }
 
-    async fn respond(&self, request: &Parts, chunk: usize) -> Result<Response, Problem> {
+    async fn respond(&self, request: &Parts, lane: Lane) -> Result<Response, Problem> {
         let asked = Asked { method: &request.method, headers: &request.headers };
         let reader = |range| self.content.reader(range);
-        deliver(self.content.media(), asked, reader, chunk).await
+        deliver(self.content.media(), asked, reader, lane).await
     }
 }
 

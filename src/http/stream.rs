@@ -56,7 +56,7 @@ pub async fn file<L: Library>(
     let (content, chunks) = opened.map_err(|error| failed(site, &error))?;
     let asked = Asked { method: &ask.method, headers: &ask.headers };
     let reader = |_| Counted::new(chunks, site.metrics.reader());
-    let response = deliver(content.media(), asked, reader, ask.chunk).await?;
+    let response = deliver(content.media(), asked, reader, ask.lane.clone()).await?;
     site.metrics.opened(began);
     Ok(response)
 }

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use warp::http::Request;
 
-use super::*;
+use super::{super::lane::Lane, *};
 
 const HASH: &str = "453475aec9bb4de3423649db8aa3cd2312538ca7";
 const SECRET: &str = "0123456789abcdef";
@@ -49,7 +49,7 @@ impl Asked {
         let query = parts.uri.query().unwrap_or_default();
         let query: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let place = Arc::new(Place::Tcp("127.0.0.1:7000".parse().unwrap()));
-        let arrival = Arrival { remote: self.remote, place, spare: self.spare, chunk: 1 };
+        let arrival = Arrival { remote: self.remote, place, spare: self.spare, lane: Lane::default() };
         guard.admit(&parts, &query, &arrival).map_err(|problem| problem.into_response().status().as_u16())
     }
 
