@@ -1,0 +1,227 @@
+//! The servers, each with the whole file on its disk, and what a client needs to ask them.
+
+use std::{
+    fs,
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::{
+    seeder::{self, Seeder, Torrent, Trouble},
+    support,
+};
+
+/// A torrent that no peer has.
+pub const DEAD: &str = "453475aec9bb4de3423649db8aa3cd2312538ca7";
+
+/// Far above what anything takes; only so that a hang ends as an error.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The file, who seeds it, and where servers keep theirs.
+pub struct World {
+    home: PathBuf,
+    /// The file's bytes.
+    pub bytes: Vec<u8>,
+    hash: seeder::Hash,
+    torrent: Torrent,
+    _runtime: tokio::runtime::Runtime,
+    seeder: Seeder,
+}
+
+/// A running server; killed when dropped.
+pub struct Server {
+    /// As printed.
+    pub name: &'static str,
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Where the file is.
+    pub path: String,
+}
+
+impl World {
+    /// Makes `size` random bytes below `home`, and seeds them.
+    pub fn new(home: &Path, size: u64) -> Result<Self, Trouble> {
+        let folder = home.join("seeded");
+        fs::create_dir(&folder)?;
+        let file = folder.join("random.bin");
+        let hash = seeder::write_random(&file, size)?;
+        let torrent = Torrent::of(&file, 1 << 20)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let seeder = runtime.block_on(Seeder::start(&torrent))?;
+        let bytes = fs::read(file)?;
+        Ok(Self { home: home.to_owned(), bytes, hash, torrent, _runtime: runtime, seeder })
+    }
+
+    fn room(&self, name: &str) -> io::Result<PathBuf> {
+        let room = self.home.join(name);
+        fs::create_dir_all(&room)?;
+        Ok(room)
+    }
+
+    /// `swarmcat serve`, which knows a dead torrent as well.
+    pub fn swarmcat(&self) -> Result<Server, Trouble> {
+        let (room, address) = (self.room("swarmcat")?, free_address()?);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_swarmcat"));
+        command.args(["serve", "--listen", &address.to_string(), "--no-dht", "--no-trackers"]);
+        command.args(["--peer-timeout", "1s", "--timeout", "2s", "--peer", &self.seeder.address.to_string()]);
+        command.arg("--temp-dir").arg(room.join("temp")).arg("--state-dir").arg(room.join("state"));
+        command.env("XDG_CONFIG_HOME", room.join("config"));
+        let path = format!("/stream/proxy/{}", self.torrent.info_hash);
+        self.start("swarmcat", command, address, path)
+    }
+
+    /// nginx with sendfile, on as many workers as there are processors.
+    pub fn nginx(&self) -> Result<Server, Trouble> {
+        let (room, address) = (self.room("nginx")?, free_address()?);
+        fs::write(
+            room.join("nginx.conf"),
+            format!(
+                "daemon off; worker_processes auto; pid {0}/pid; error_log stderr crit;\n\
+                 events {{ worker_connections 4096; }}\n\
+                 http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;\n\
+                 client_body_temp_path {0}/b; proxy_temp_path {0}/p; fastcgi_temp_path {0}/f;\n\
+                 uwsgi_temp_path {0}/u; scgi_temp_path {0}/s;\n\
+                 server {{ listen {address}; root {1}; }} }}\n",
+                room.display(),
+                self.home.join("seeded").display()
+            ),
+        )?;
+        readable(&self.home)?;
+        let mut command = Command::new("nginx");
+        command.arg("-p").arg(&room).arg("-c").arg(room.join("nginx.conf"));
+        self.start("nginx sendfile", command, address, "/random.bin".to_owned())
+    }
+
+    /// rqbit's HTTP API, if rqbit is there.
+    pub fn rqbit(&self) -> Result<Server, Trouble> {
+        let program = support::rqbit().ok_or("no rqbit")?;
+        let (room, address) = (self.room("rqbit")?, free_address()?);
+        let mut command = Command::new(program);
+        command.args(["-v", "error", "--disable-dht", "--disable-lsd", "--disable-trackers"]);
+        command.args(["--disable-upnp-port-forward", "--listen-ip", "127.0.0.1", "--ipv4-only"]);
+        command.args(["--http-api-listen-addr", &address.to_string(), "--listen-port", "0"]);
+        command.args(["server", "start", "--disable-persistence"]).arg(room);
+        let mut server = Server::start("rqbit stream", command, address, String::new())?;
+        let magnet = format!("magnet:?xt=urn:btih:{}", self.torrent.info_hash);
+        request(address, "POST", &format!("/torrents?initial_peers={}", self.seeder.address), &magnet)?;
+        server.path = "/torrents/0/stream/0".to_owned();
+        self.check(&server)?;
+        Ok(server)
+    }
+
+    fn start(
+        &self,
+        name: &'static str,
+        command: Command,
+        address: SocketAddr,
+        path: String,
+    ) -> Result<Server, Trouble> {
+        let server = Server::start(name, command, address, path)?;
+        self.check(&server)?;
+        Ok(server)
+    }
+
+    /// Fetches the file once: whatever is measured later, it is these bytes.
+    fn check(&self, server: &Server) -> Result<(), Trouble> {
+        let body = request(server.address, "GET", &server.path, "")?;
+        let drained = seeder::drain(body.take(self.bytes.len() as u64))?;
+        if drained == (self.bytes.len() as u64, self.hash) {
+            return Ok(());
+        }
+        Err(format!("{} delivered {} bytes, or others than the file's", server.name, drained.0).into())
+    }
+}
+
+impl Server {
+    fn start(
+        name: &'static str,
+        mut command: Command,
+        address: SocketAddr,
+        path: String,
+    ) -> Result<Self, Trouble> {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let server = Self { name, child, address, path };
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(address).is_err() {
+            if Instant::now() > deadline {
+                return Err(format!("{name} does not come up").into());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(server)
+    }
+
+    /// A line of `/proc/PID/status` that counts KiB; in bytes.
+    pub fn memory(&self, key: &str) -> io::Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+        let digits: String = line.chars().filter(char::is_ascii_digit).collect();
+        Ok(digits.parse::<u64>().unwrap_or(0) * 1024)
+    }
+
+    /// The request for the file, from `start` on.
+    pub fn request(&self, start: u64) -> String {
+        format!("GET {} HTTP/1.1\r\nHost: {}\r\nRange: bytes={start}-\r\n\r\n", self.path, self.address)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // nginx ends its workers when it is asked to, not when it is killed.
+        let asked = rustix::process::kill_process(
+            rustix::process::Pid::from_child(&self.child),
+            rustix::process::Signal::TERM,
+        );
+        if asked.is_err() {
+            let _ = self.child.kill();
+        }
+        let _ = self.child.wait();
+    }
+}
+
+/// As many open files as this process may have.
+pub fn raise_limit_on_files() -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?)
+}
+
+/// Workers of nginx may run as another user.
+fn readable(home: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(home, fs::Permissions::from_mode(0o755))
+}
+
+fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+/// One request as curl would send it; the body of a good answer.
+pub fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Result<BufReader<TcpStream>, Trouble> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len())?;
+    let mut reader = BufReader::with_capacity(64 * 1024, stream);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    if !line.starts_with("HTTP/1.1 20") {
+        reader.read_to_string(&mut line)?;
+        return Err(format!("{method} {path}: {line}").into());
+    }
+    while line.trim() != "" {
+        line.clear();
+        reader.read_line(&mut line)?;
+    }
+    Ok(reader)
+}
