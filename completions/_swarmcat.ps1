@@ -109,7 +109,6 @@ Register-ArgumentCompleter -Native -CommandName 'swarmcat' -ScriptBlock {
             break
         }
         'swarmcat;serve' {
-            [CompletionResult]::new('-l', '-l', [CompletionResultType]::ParameterName, 'Address or unix:PATH to listen at (repeat for more) [default: port 7000 of both loopbacks]')
             [CompletionResult]::new('--listen', '--listen', [CompletionResultType]::ParameterName, 'Address or unix:PATH to listen at (repeat for more) [default: port 7000 of both loopbacks]')
             [CompletionResult]::new('--token', '--token', [CompletionResultType]::ParameterName, 'Secret that every request must show (Authorization: Bearer, or ?token=)')
             [CompletionResult]::new('--public-url', '--public-url', [CompletionResultType]::ParameterName, 'What this server is called from outside, behind a proxy')

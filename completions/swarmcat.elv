@@ -104,7 +104,6 @@ set edit:completion:arg-completer[swarmcat] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'swarmcat;serve'= {
-            cand -l 'Address or unix:PATH to listen at (repeat for more) [default: port 7000 of both loopbacks]'
             cand --listen 'Address or unix:PATH to listen at (repeat for more) [default: port 7000 of both loopbacks]'
             cand --token 'Secret that every request must show (Authorization: Bearer, or ?token=)'
             cand --public-url 'What this server is called from outside, behind a proxy'

@@ -105,7 +105,7 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l ipv4-only -
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -s q -l quiet -d 'Say nothing but errors'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -s v -l verbose -d 'Log more: -v what is done, -vv how, -vvv everything'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -s l -l listen -d 'Address or unix:PATH to listen at (repeat for more) [default: port 7000 of both loopbacks]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l listen -d 'Address or unix:PATH to listen at (repeat for more) [default: port 7000 of both loopbacks]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l token -d 'Secret that every request must show (Authorization: Bearer, or ?token=)' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l public-url -d 'What this server is called from outside, behind a proxy' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l allow-host -d 'Further name of this server (repeat for more)' -r

@@ -10,6 +10,7 @@ pub mod dht;
 pub mod peer;
 pub mod proxy;
 pub mod seeder;
+pub mod serve;
 pub mod swarmcat;
 pub mod torrent;
 pub mod tracker;
@@ -29,6 +30,7 @@ pub use self::{
     peer::{Behaviour, Peer},
     proxy::SocksProxy,
     seeder::Seeder,
+    serve::Serve,
     swarmcat::{Run, Sandbox, Signal, Stdout},
     torrent::{KIB, MIB, Torrent},
     tracker::{Answer, HttpTracker, UdpTracker},
