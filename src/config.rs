@@ -31,6 +31,9 @@ pub use layer::{CooldownLayer, Layer, ServeLayer, SwarmLayer, WaitsLayer};
 /// Free space that is left on the disk unless `min_free` says otherwise: enough for the system to go on.
 const MIN_FREE: u64 = 256 << 20;
 
+/// Torrents open at once: the seed's "max connections".
+const MAX_TORRENTS: usize = 25;
+
 /// Torrents that one address may start in a minute: more than anybody can watch.
 const STARTS_PER_MINUTE: u32 = 60;
 
@@ -142,6 +145,7 @@ impl Layer {
             waits: self.waits.into_settings(),
             cooldown: self.cooldown.into_settings(),
             min_free: self.min_free.unwrap_or(MIN_FREE),
+            max_torrents: MAX_TORRENTS,
         })
     }
 }

@@ -43,7 +43,9 @@ async fn serve(
 ) -> Result<(), Error> {
     let listeners = listeners(&serving)?;
     serving.limits.connections = serving.limits.connections.min(connections());
-    let server = routes::server(Shelf::new(settings), serving.policy, serving.limits, &stop);
+    let shelf = Shelf::new(settings);
+    let _tending = AbortOnDropHandle::new(tokio::spawn(shelf.tend()));
+    let server = routes::server(shelf, serving.policy, serving.limits, &stop);
     if let Some(screen) = screen {
         listeners.iter().for_each(|listener| screen.say(&format!("listening on {}", listener.place())));
     }

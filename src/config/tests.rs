@@ -127,6 +127,7 @@ fn the_file_says_everything_that_can_be_said() {
                 max: 7200s,
             },
             min_free: 2147483648,
+            max_torrents: 25,
         },
         Presentation {
             quiet: false,

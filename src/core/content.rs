@@ -50,7 +50,8 @@ pub struct Content {
 #[derive(Debug)]
 pub struct Awaited {
     arrived: Notify,
-    last_block: Mutex<Instant>,
+    /// When a block was last written, or the wait began, and the bytes written since.
+    last_block: Mutex<(Instant, u64)>,
 }
 
 impl Awaited {
@@ -61,7 +62,17 @@ impl Awaited {
 
     /// When a block of it was last written, or the wait began.
     pub fn last_block(&self) -> Instant {
-        *lock(&self.last_block)
+        lock(&self.last_block).0
+    }
+
+    /// A block counts while the piece can still be made of such: a peer that sends a bad piece over and over brings
+    /// nothing nearer. Twice the piece's length allows for one bad copy, or one lost with its peer.
+    fn note_block(&self, len: u64, piece_len: u64) {
+        let mut last = lock(&self.last_block);
+        last.1 += len;
+        if last.1 <= 2 * piece_len {
+            last.0 = Instant::now();
+        }
     }
 }
 
@@ -202,7 +213,7 @@ impl Content {
     pub fn await_piece(&self, piece: u32) -> Arc<Awaited> {
         let mut awaited = lock(&self.awaited);
         let entry = awaited.entry(piece).or_insert_with(|| {
-            Arc::new(Awaited { arrived: Notify::new(), last_block: Mutex::new(Instant::now()) })
+            Arc::new(Awaited { arrived: Notify::new(), last_block: Mutex::new((Instant::now(), 0)) })
         });
         let entry = entry.clone();
         self.awaited_len.store(awaited.len(), Ordering::Release);
@@ -270,6 +281,11 @@ impl Content {
         lock(&self.fault).clone()
     }
 
+    /// Forgets an old failure of the disk: somebody made room.
+    pub fn forgive(&self) {
+        lock(&self.fault).take();
+    }
+
     /// Bytes written since it was opened.
     pub fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
@@ -287,7 +303,7 @@ impl Content {
         match result {
             Ok(()) => {
                 self.written.fetch_add(len as u64, Ordering::Relaxed);
-                self.note_block(file, offset);
+                self.note_block(file, offset, len as u64);
                 Ok(len)
             }
             Err(error) => {
@@ -303,13 +319,13 @@ impl Content {
         self.trouble.notify_one();
     }
 
-    fn note_block(&self, file: usize, offset: u64) {
+    fn note_block(&self, file: usize, offset: u64, len: u64) {
         if self.awaited_len.load(Ordering::Acquire) == 0 {
             return;
         }
         let piece = self.metainfo.piece_at(self.metainfo.files[file].offset + offset);
         if let Some(waiting) = lock(&self.awaited).get(&piece) {
-            *lock(&waiting.last_block) = Instant::now();
+            waiting.note_block(len, self.metainfo.piece_len(piece));
         }
     }
 

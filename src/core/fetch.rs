@@ -4,10 +4,12 @@ use std::{
     fs::File,
     io::{self, Read},
     path::Path,
+    thread,
     time::Duration,
 };
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 use url::Url;
 
 use super::{
@@ -24,18 +26,33 @@ use super::{
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Reads a `.torrent` file.
-pub fn from_file(path: &Path) -> Result<Metainfo, Error> {
-    let file = File::open(path)
-        .map_err(|error| Error::BadSource(format!("cannot open {}: {error}", path.display())))?;
-    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
-        return Err(Error::BadSource(format!("{} is a directory, not a .torrent file", path.display())));
-    }
-    from_reader(file, &path.display().to_string())
+pub async fn from_file(path: &Path) -> Result<Metainfo, Error> {
+    let path = path.to_owned();
+    aside(move || {
+        let file = File::open(&path)
+            .map_err(|error| Error::BadSource(format!("cannot open {}: {error}", path.display())))?;
+        if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+            return Err(Error::BadSource(format!("{} is a directory, not a .torrent file", path.display())));
+        }
+        from_reader(file, &path.display().to_string())
+    })
+    .await
 }
 
 /// Reads a `.torrent` file from stdin.
-pub fn from_stdin() -> Result<Metainfo, Error> {
-    from_reader(io::stdin().lock(), "standard input")
+pub async fn from_stdin() -> Result<Metainfo, Error> {
+    aside(|| from_reader(io::stdin().lock(), "standard input")).await
+}
+
+/// On a thread of its own, which nobody waits for at the end: a pipe may never say anything, and must not hold up whoever
+/// does not want to wait for it any more.
+async fn aside(read: impl FnOnce() -> Result<Metainfo, Error> + Send + 'static) -> Result<Metainfo, Error> {
+    let (done, outcome) = oneshot::channel();
+    thread::Builder::new()
+        .name("source".into())
+        .spawn(move || drop(done.send(read())))
+        .map_err(|error| Error::Internal(format!("cannot start a thread: {error}")))?;
+    outcome.await.map_err(|_| Error::Internal("the thread that reads the source ended early".into()))?
 }
 
 fn from_reader(reader: impl Read, name: &str) -> Result<Metainfo, Error> {
@@ -72,7 +89,8 @@ pub async fn from_url(url: &Url, settings: &SwarmSettings) -> Result<Metainfo, E
 
 /// Passwords and passkeys of a URL are nobody's business but the server's.
 fn without_secrets(url: &Url) -> String {
-    format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or("?"), url.path())
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or("?"), url.path())
 }
 
 /// The cause that says something: reqwest's own texts repeat the URL.

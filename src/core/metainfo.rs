@@ -52,6 +52,8 @@ pub struct Metainfo {
     pub trackers: Vec<Url>,
     /// SHA-1 of each piece, 20 bytes apiece.
     pub piece_hashes: Bytes,
+    /// The info dictionary, bencoded.
+    pub info_bytes: Bytes,
     /// The whole `.torrent`.
     pub torrent_bytes: Bytes,
 }
@@ -130,6 +132,7 @@ pub(crate) mod tests {
             private: false,
             trackers: Vec::new(),
             piece_hashes: hashes.into(),
+            info_bytes: Bytes::new(),
             torrent_bytes: Bytes::new(),
         }
     }

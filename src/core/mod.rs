@@ -18,6 +18,7 @@ pub mod status;
 pub mod store;
 pub mod streamer;
 pub mod swarm;
+pub mod torrents;
 
 pub use error::Error;
 pub use streamer::Streamer;

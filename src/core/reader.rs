@@ -8,12 +8,13 @@ use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom},
     ops::Range,
-    os::unix::fs::FileExt,
-    sync::{Arc, OnceLock},
+    os::unix::fs::{FileExt, FileTypeExt},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
+use rustix::{io::Errno, pipe::SpliceFlags};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
@@ -33,16 +34,54 @@ pub struct Torrent {
     pub content: Arc<Content>,
     /// Where the readers are.
     pub playheads: Arc<Playheads>,
-    /// Set once, when no further piece will come.
-    pub ended: watch::Receiver<Option<Error>>,
+    /// Set when no further piece will come.
+    pub ended: watch::Sender<Option<Error>>,
     /// Without a block of the piece that a reader waits for, it gives up after this.
     pub stall_timeout: Duration,
     /// Told of a reader's stall, to be remembered.
     pub on_stall: Box<dyn Fn(&Error) + Send + Sync>,
     /// Keeps the have-map and the idle clock on disk up to date.
     pub upkeep: Box<dyn Any + Send + Sync>,
-    /// Fetches pieces for as long as it lives; never set when everything was on disk.
-    pub keeper: OnceLock<Box<dyn Any + Send + Sync>>,
+    /// Who reads it now.
+    pub audience: Audience,
+}
+
+/// How many readers a torrent has, and since when it has none.
+#[derive(Debug)]
+pub struct Audience(Mutex<(usize, Instant)>);
+
+impl Default for Audience {
+    fn default() -> Self {
+        Audience(Mutex::new((0, Instant::now())))
+    }
+}
+
+impl Audience {
+    /// Open readers.
+    pub fn readers(&self) -> usize {
+        self.lock().0
+    }
+
+    /// How long there has been no reader; zero while there is one.
+    pub fn idle(&self) -> Duration {
+        match *self.lock() {
+            (0, since) => since.elapsed(),
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn enter(&self) {
+        self.lock().0 += 1;
+    }
+
+    fn leave(&self) {
+        let mut audience = self.lock();
+        *audience = (audience.0 - 1, Instant::now());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (usize, Instant)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One opened file of one torrent; readers are made from it. Cheap to clone.
@@ -73,15 +112,10 @@ impl Opened {
         &self.torrent.playheads
     }
 
-    /// Lets `keeper` live as long as the torrent is read.
-    pub fn keep(&self, keeper: impl Any + Send + Sync) {
-        // A second keeper cannot come: one attempt opens one torrent.
-        let _ = self.torrent.keeper.set(Box::new(keeper));
-    }
-
     /// A reader over `range` of the file (clamped to its length).
     pub fn reader(&self, range: Range<u64>) -> PieceReader {
         let end = range.end.min(self.media.len);
+        self.torrent.audience.enter();
         PieceReader { opened: self.clone(), position: range.start.min(end), end, file: None, mark: None }
     }
 }
@@ -110,6 +144,12 @@ pub struct PieceReader {
     end: u64,
     file: Option<File>,
     mark: Option<PlayheadMark>,
+}
+
+impl Drop for PieceReader {
+    fn drop(&mut self) {
+        self.opened.torrent.audience.leave();
+    }
 }
 
 impl PieceReader {
@@ -177,9 +217,7 @@ impl PieceReader {
     /// can (pipes, files, sockets). Blocks while `out` does. An error of `out` is the outer one.
     pub fn copy_to(&mut self, out: &mut File, most: u64) -> Result<io::Result<u64>, Error> {
         let (position, most) = (self.position, most.min(COPY_STEP));
-        self.file()?.seek(SeekFrom::Start(position)).map_err(|error| self.read_error(error))?;
-        let mut source: &File = self.file()?;
-        let copied = io::copy(&mut Read::by_ref(&mut source).take(most), out);
+        let copied = move_bytes(self.file()?, position, out, most);
         if let Ok(copied) = copied {
             self.position += copied;
             if copied < most {
@@ -223,7 +261,7 @@ impl PieceReader {
         if content.verified().contains(piece) {
             return Ok(Waited::Something);
         }
-        let mut ended = self.opened.torrent.ended.clone();
+        let mut ended = self.opened.torrent.ended.subscribe();
         tokio::select! {
             () = arrived => Ok(Waited::Something),
             error = ended_with(&mut ended) => Err(error),
@@ -270,6 +308,36 @@ impl PieceReader {
     }
 }
 
+/// Moves bytes without passing them through this process where the kernel can: into a pipe by splice, which the
+/// standard library avoids because the pipe then holds the file's own pages. Verified bytes never change, so here
+/// that is safe.
+fn move_bytes(mut source: &File, position: u64, out: &mut File, most: u64) -> io::Result<u64> {
+    let (mut offset, end) = (position, position + most);
+    if out.metadata()?.file_type().is_fifo() {
+        match splice(source, &mut offset, end, out) {
+            // Not every file system can.
+            Err(Errno::INVAL) => {}
+            Err(error) => return Err(error.into()),
+            Ok(()) => return Ok(offset - position),
+        }
+    }
+    source.seek(SeekFrom::Start(offset))?;
+    let copied = io::copy(&mut Read::by_ref(&mut source).take(end - offset), out)?;
+    Ok(offset + copied - position)
+}
+
+fn splice(source: &File, offset: &mut u64, end: u64, out: &File) -> Result<(), Errno> {
+    while *offset < end {
+        let left = usize::try_from(end - *offset).unwrap_or(usize::MAX);
+        match rustix::pipe::splice(source, Some(offset), out, None, left, SpliceFlags::empty()) {
+            Ok(0) => break,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// Waits until the torrent has ended; a keeper that vanished without a word counts as stopped.
 pub async fn ended_with(ended: &mut watch::Receiver<Option<Error>>) -> Error {
     match ended.wait_for(Option::is_some).await {
@@ -291,7 +359,6 @@ mod tests {
 
     struct Bench {
         opened: Opened,
-        end: watch::Sender<Option<Error>>,
         stalls: Arc<AtomicUsize>,
         _dir: tempfile::TempDir,
     }
@@ -302,21 +369,20 @@ mod tests {
         let content = Arc::new(Content::open(dir.path(), Arc::new(sample(10, &[40], PAYLOAD))));
         content.set_len(0, 40).unwrap();
         let media = Media::new(content.metainfo().info_hash, &content.metainfo().files[0]);
-        let (end, ended) = watch::channel(None);
         let stalls = Arc::new(AtomicUsize::new(0));
         let counted = stalls.clone();
         let torrent = Torrent {
             content,
             playheads: Arc::default(),
-            ended,
+            ended: watch::Sender::new(None),
             stall_timeout: Duration::from_secs(60),
             on_stall: Box::new(move |_| {
                 counted.fetch_add(1, Ordering::SeqCst);
             }),
             upkeep: Box::new(()),
-            keeper: OnceLock::new(),
+            audience: Audience::default(),
         };
-        Bench { opened: Opened::new(Arc::new(torrent), media), end, stalls, _dir: dir }
+        Bench { opened: Opened::new(Arc::new(torrent), media), stalls, _dir: dir }
     }
 
     impl Bench {
@@ -375,17 +441,33 @@ mod tests {
         assert_eq!(bench.stalls.load(Ordering::SeqCst), 1);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_bad_piece_sent_over_and_over_does_not_put_a_stall_off() {
+        let bench = bench();
+        let mut reader = bench.opened.reader(0..40);
+        let began = Instant::now();
+        let liar = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(30)).await;
+                bench.block(0, 10);
+            }
+        };
+        let error = tokio::select! {
+            ready = reader.ready() => ready.unwrap_err(),
+            () = liar => unreachable!("it never ends"),
+        };
+        assert!(error.to_string().contains("stalled"), "{error}");
+        assert_eq!(began.elapsed(), Duration::from_secs(2 * 30 + 60));
+    }
+
     #[tokio::test]
     async fn the_torrents_end_ends_a_wait_but_not_what_is_already_there() {
         let bench = bench();
         bench.arrive(0);
-        bench.end.send_replace(Some(Error::Offline("gone".into())));
+        bench.opened.torrent.ended.send_replace(Some(Error::Offline("gone".into())));
         let mut reader = bench.opened.reader(0..40);
         assert_eq!(reader.chunk(100).await.unwrap().unwrap(), PAYLOAD[..10]);
         assert!(matches!(reader.chunk(100).await, Err(Error::Offline(_))));
-        drop(bench.end);
-        let mut reader = bench.opened.reader(20..30);
-        assert!(reader.ready().await.is_err());
     }
 
     #[tokio::test]
@@ -402,6 +484,27 @@ mod tests {
         let mut copied = vec![0; 15];
         out.read_exact_at(&mut copied, 0).unwrap();
         assert_eq!(copied, &PAYLOAD[5..20]);
+    }
+
+    #[tokio::test]
+    async fn a_pipe_gets_the_same_bytes_and_a_closed_one_is_told() {
+        let bench = bench();
+        bench.arrive(0);
+        bench.arrive(1);
+        let mut reader = bench.opened.reader(5..40);
+        let ready = reader.ready().await.unwrap();
+        let (mut source, sink) = io::pipe().unwrap();
+        let mut out = File::from(std::os::fd::OwnedFd::from(sink));
+        assert_eq!(reader.copy_to(&mut out, 3).unwrap().unwrap(), 3);
+        assert_eq!(reader.copy_to(&mut out, ready - 3).unwrap().unwrap(), 12);
+        let mut copied = vec![0; 15];
+        source.read_exact(&mut copied).unwrap();
+        assert_eq!(copied, &PAYLOAD[5..20]);
+
+        drop(source);
+        let mut reader = bench.opened.reader(0..10);
+        let told = reader.copy_to(&mut out, 10).unwrap().unwrap_err();
+        assert_eq!(told.kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[tokio::test]

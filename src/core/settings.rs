@@ -19,6 +19,8 @@ pub struct Settings {
     pub cooldown: CooldownSettings,
     /// Free bytes that the temp directory's file system keeps, whatever is streamed.
     pub min_free: u64,
+    /// Torrents open at once at most; one that nobody reads gives way to a new one.
+    pub max_torrents: usize,
 }
 
 /// How peers are found and talked to.

@@ -56,6 +56,8 @@ pub struct Status {
     pub verified: u64,
     /// Bytes a second from the swarm now.
     pub download_rate: u64,
+    /// Bytes a second to the swarm now.
+    pub upload_rate: u64,
     /// The piece that the reader waits for, when it waits.
     pub waiting_for_piece: Option<u32>,
     /// The latest thing that went wrong without ending the attempt (foreign text: escape before showing).

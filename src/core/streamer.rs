@@ -6,7 +6,10 @@
 use std::{
     io,
     ops::Range,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -25,15 +28,16 @@ use super::{
     fetch,
     janitor::{Lease, ScratchDir, WriterLock},
     media::{FileSelector, Media},
-    metainfo::{FileEntry, Metainfo},
-    reader::{Opened, PieceReader, Torrent},
+    metainfo::Metainfo,
+    reader::{Audience, Opened, PieceReader, Torrent},
     settings::Settings,
     source::{InfoHash, Magnet, Source},
     status::{Phase, Status},
     swarm::{
-        Found, Keeping, Search, SwarmSession,
+        Found, Keeping, Search, SwarmSession, Traffic,
         metainfo::{parse, torrent_file},
     },
+    torrents::{Live, Torrents, Turn},
 };
 
 /// What the lock on a torrent's directory says of us to a second process.
@@ -63,6 +67,8 @@ pub type RangeOf = Box<dyn FnOnce(&Opened) -> Result<Range<u64>, Error> + Send>;
 pub struct Streamer {
     settings: Settings,
     table: Arc<FailedTable>,
+    // Torrents let go of their keepers before the session waits for them.
+    torrents: Torrents,
     swarm: OnceCell<SwarmSession>,
 }
 
@@ -70,16 +76,6 @@ pub struct Streamer {
 struct Wanted {
     magnet: Magnet,
     metainfo: Option<Arc<Metainfo>>,
-}
-
-/// A torrent whose metainfo is known.
-struct Learnt {
-    lease: Lease,
-    metainfo: Arc<Metainfo>,
-    /// The right to download, once it is held.
-    writer: Option<WriterLock>,
-    /// What a search for the metainfo found beside it.
-    found: Option<Found>,
 }
 
 /// One request on its way.
@@ -97,7 +93,7 @@ impl Streamer {
     /// Nothing is opened, read or started before it is needed.
     pub fn new(settings: Settings) -> Self {
         let table = Arc::new(FailedTable::new(&settings.state_dir, settings.cooldown));
-        Streamer { settings, table, swarm: OnceCell::new() }
+        Streamer { settings, table, torrents: Torrents::default(), swarm: OnceCell::new() }
     }
 
     /// Opens a file for reading: when this returns, the first bytes of the range are there.
@@ -116,12 +112,35 @@ impl Streamer {
         self.attempt(source, force, status).await?.metainfo().await
     }
 
-    /// Deletes what is kept of a torrent, unless somebody else uses it.
+    /// Deletes what is kept of a torrent, unless somebody uses it.
     pub async fn remove(&self, info_hash: &InfoHash) -> Result<u64, Error> {
-        if let Some(swarm) = self.swarm.get() {
-            swarm.settled().await;
-        }
+        self.torrents.close(info_hash).await;
         ScratchDir::open(&self.settings.temp_dir)?.remove(info_hash)
+    }
+
+    /// The table of failed torrents.
+    pub fn table(&self) -> &Arc<FailedTable> {
+        &self.table
+    }
+
+    /// The torrents that are open.
+    pub fn torrents(&self) -> Vec<Arc<Live>> {
+        self.torrents.live()
+    }
+
+    /// What the swarm has brought and taken so far; `None` before it was needed.
+    pub fn traffic(&self) -> Option<Traffic> {
+        Some(self.swarm.get()?.traffic())
+    }
+
+    /// Whether a torrent is open.
+    pub fn is_open(&self, info_hash: &InfoHash) -> bool {
+        self.torrents.is_open(info_hash)
+    }
+
+    /// Lets go of torrents that nobody has read for `grace`; to be called every second or so by who serves many.
+    pub fn let_go_of_idle(&self, grace: Duration) {
+        self.torrents.let_go_of_idle(grace);
     }
 
     async fn attempt(
@@ -141,9 +160,9 @@ impl Streamer {
                 return Ok(Wanted { magnet: Magnet::bare(*info_hash), metainfo: None });
             }
             Source::Magnet(magnet) => return Ok(Wanted { magnet: magnet.clone(), metainfo: None }),
-            Source::File(path) => fetch::from_file(path)?,
+            Source::File(path) => fetch::from_file(path).await?,
             Source::Url(url) => fetch::from_url(url, &self.settings.swarm).await?,
-            Source::Stdin => fetch::from_stdin()?,
+            Source::Stdin => fetch::from_stdin().await?,
         };
         let mut magnet = Magnet::bare(metainfo.info_hash);
         magnet.trackers = metainfo.trackers.clone();
@@ -162,16 +181,33 @@ impl Attempt<'_> {
     }
 
     async fn open(mut self, selector: &FileSelector, range: RangeOf) -> Result<(Opened, PieceReader), Error> {
-        let mut learnt = match self.kept()? {
-            Some((lease, metainfo)) => Learnt { lease, metainfo, writer: None, found: None },
-            None => self.learn().await?,
+        let slot = self.streamer.torrents.slot(self.info_hash());
+        let turn = slot.turn().await?;
+        let prepared = self.prepare(&turn, selector, range).await;
+        let (opened, mut reader, fetched) = turn.end(prepared)?;
+        if let Some(live) = fetched {
+            let first = self.first_byte(&mut reader).await;
+            self.remember(&live, first)?;
+        }
+        Ok((opened, reader))
+    }
+
+    /// Everything up to the wait for the first byte; others who want the torrent wait meanwhile, and share what comes of it.
+    async fn prepare(
+        &mut self,
+        turn: &Turn<'_>,
+        selector: &FileSelector,
+        range: RangeOf,
+    ) -> Result<(Opened, PieceReader, Option<Arc<Live>>), Error> {
+        let live = match turn.live() {
+            Some(live) => live,
+            None => turn.enliven(self.enliven().await?),
         };
-        let file = selector.choose(&learnt.metainfo, &self.wanted.magnet.selected)?.clone();
-        let content = Arc::new(Content::open(learnt.lease.dir(), learnt.metainfo.clone()));
-        let (end, ended) = watch::channel(None);
-        let opened = self.assemble(&learnt.lease, content, ended, &file);
+        let metainfo = live.torrent.content.metainfo();
+        let file = selector.choose(metainfo, &self.wanted.magnet.selected)?;
+        let opened = Opened::new(live.torrent.clone(), Media::new(metainfo.info_hash, file));
         let range = range(&opened)?;
-        let mut reader = opened.reader(range.clone());
+        let reader = opened.reader(range.clone());
         self.status.send_modify(|status| {
             status.name = Some(opened.media().path.clone());
             status.total = Some(range.end - range.start);
@@ -179,15 +215,30 @@ impl Attempt<'_> {
         if is_on_disk(opened.content(), file.index, range).await? {
             let path = opened.content().path_of(file.index);
             tracing::info!("Using file stream for {}: {}", self.info_hash(), path.display());
-            return Ok((opened, reader));
+            return Ok((opened, reader, None));
         }
-        if learnt.writer.is_none() {
-            self.check_cooldown()?;
-            learnt.writer = Some(learnt.lease.writer(DOING)?);
+        tracing::info!("Using torrent stream for {} (file not ready)", self.info_hash());
+        let fetched = self.fetch(&live, file.index).await;
+        self.recorded(fetched)?;
+        Ok((opened, reader, Some(live)))
+    }
+
+    async fn enliven(&mut self) -> Result<Live, Error> {
+        self.streamer.torrents.make_room(self.streamer.settings.max_torrents)?;
+        if let Some((lease, metainfo)) = self.kept()? {
+            return Ok(self.assemble(lease, metainfo, None, None));
         }
-        let fetched = self.fetch(&opened, end, learnt, &mut reader).await;
-        self.remember(fetched)?;
-        Ok((opened, reader))
+        let lease = self.scratch.lease(&self.info_hash())?;
+        let writer = lease.writer(DOING)?;
+        match self.learn(&lease).await {
+            Ok((metainfo, found)) => Ok(self.assemble(lease, metainfo, Some(writer), Some(found))),
+            Err(error) => {
+                drop((writer, lease));
+                // Nothing of the torrent is there, so an empty directory must not stay for it.
+                let _ = self.scratch.remove(&self.info_hash());
+                self.recorded(Err(error))
+            }
+        }
     }
 
     async fn metainfo(mut self) -> Result<Arc<Metainfo>, Error> {
@@ -196,7 +247,10 @@ impl Attempt<'_> {
         }
         match self.kept()? {
             Some((_, metainfo)) => Ok(metainfo),
-            None => Ok(self.learn().await?.metainfo),
+            None => {
+                let live = self.enliven().await?;
+                Ok(live.torrent.content.metainfo().clone())
+            }
         }
     }
 
@@ -238,21 +292,7 @@ impl Attempt<'_> {
     }
 
     /// Fetches the metainfo from the swarm, and keeps it.
-    async fn learn(&mut self) -> Result<Learnt, Error> {
-        let lease = self.scratch.lease(&self.info_hash())?;
-        let writer = lease.writer(DOING)?;
-        match self.learn_into(&lease).await {
-            Ok((metainfo, found)) => Ok(Learnt { lease, metainfo, writer: Some(writer), found: Some(found) }),
-            Err(error) => {
-                drop((writer, lease));
-                // Nothing of the torrent is there, so an empty directory must not stay for it.
-                let _ = self.scratch.remove(&self.info_hash());
-                self.remember(Err(error))
-            }
-        }
-    }
-
-    async fn learn_into(&self, lease: &Lease) -> Result<(Arc<Metainfo>, Found), Error> {
+    async fn learn(&self, lease: &Lease) -> Result<(Arc<Metainfo>, Found), Error> {
         let found = self.search(None).await?;
         let info =
             found.info.as_deref().ok_or_else(|| Error::Internal("a search without a result".into()))?;
@@ -292,56 +332,71 @@ impl Attempt<'_> {
 
     fn assemble(
         &self,
-        lease: &Lease,
-        content: Arc<Content>,
-        ended: watch::Receiver<Option<Error>>,
-        file: &FileEntry,
-    ) -> Opened {
-        let media = Media::new(self.info_hash(), file);
+        lease: Lease,
+        metainfo: Arc<Metainfo>,
+        writer: Option<WriterLock>,
+        found: Option<Found>,
+    ) -> Live {
+        let content = Arc::new(Content::open(lease.dir(), metainfo));
         let table = self.streamer.table.clone();
+        let failed = Arc::new(AtomicBool::new(false));
+        let stalled = failed.clone();
         let torrent = Torrent {
             upkeep: Box::new(Upkeep::start(content.clone(), lease.clone())),
+            audience: Audience::default(),
             content,
             playheads: Arc::default(),
-            ended,
+            ended: watch::Sender::new(None),
             stall_timeout: self.streamer.settings.waits.stall_timeout,
-            on_stall: Box::new(move |error| record(&table, error)),
-            keeper: OnceLock::new(),
+            on_stall: Box::new(move |error| {
+                if !stalled.swap(true, Ordering::AcqRel) {
+                    record(&table, error);
+                }
+            }),
         };
-        Opened::new(Arc::new(torrent), media)
+        Live::new(torrent, lease, (writer, found), self.status.clone(), failed)
     }
 
-    /// Fetches until the reader has its first byte; the torrent then goes on by itself, as long as it is read.
-    async fn fetch(
-        &self,
-        opened: &Opened,
-        end: watch::Sender<Option<Error>>,
-        learnt: Learnt,
-        reader: &mut PieceReader,
-    ) -> Result<(), Error> {
-        let (content, waits) = (opened.content(), self.streamer.settings.waits);
-        tracing::info!("Using torrent stream for {} (file not ready)", self.info_hash());
+    /// Lets the swarm fetch a file; the torrent then goes on by itself, as long as it is live.
+    async fn fetch(&mut self, live: &Live, file: usize) -> Result<(), Error> {
+        let (content, waits) = (&live.torrent.content, self.streamer.settings.waits);
+        if live.wants_already(file) {
+            return Ok(());
+        }
+        self.check_room(content, file)?;
+        if live.want(file) {
+            return Ok(());
+        }
+        self.check_cooldown()?;
+        let keeps = live.writer(DOING)?;
         content.keep_metainfo()?;
-        self.check_room(content, opened.media().index)?;
-        let found = match learnt.found {
+        let found = match live.take_found() {
             Some(found) => found,
             None => self.search(Some(content.metainfo())).await?,
         };
         self.status.send_modify(|status| status.phase = Phase::FirstPiece);
         let swarm = self.streamer.swarm(&self.scratch).await?;
         let tiers = tiers(&self.streamer.settings, &self.wanted.magnet.trackers, content.metainfo().private);
-        opened.keep(swarm.keep(Keeping {
+        content.forgive();
+        live.torrent.ended.send_replace(None);
+        live.keep(swarm.keep(Keeping {
             content: content.clone(),
-            file: opened.media().index,
+            wanted: live.wanted(),
             peers: found.peers,
             trackers: found.trackers,
+            answered: found.answered,
             later_trackers: tiers.into_iter().flatten().collect(),
             round: waits.timeout / waits.max_retries.max(1),
-            playheads: opened.playheads().clone(),
+            playheads: live.torrent.playheads.clone(),
             status: self.status.clone(),
-            ended: end,
-            keeps: Box::new((learnt.writer, learnt.lease)),
+            ended: live.torrent.ended.clone(),
+            keeps: Box::new(keeps),
         }));
+        Ok(())
+    }
+
+    async fn first_byte(&self, reader: &mut PieceReader) -> Result<(), Error> {
+        let waits = self.streamer.settings.waits;
         match reader.ready_by(self.began + waits.timeout).await? {
             Some(_) => Ok(()),
             None => Err(Error::Failed {
@@ -370,20 +425,20 @@ impl Attempt<'_> {
         Err(Error::storage("using", self.scratch.path(), io::Error::new(io::ErrorKind::StorageFull, reason)))
     }
 
-    /// A failure of the torrent's goes into the table, a success takes it out.
-    fn remember<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
-        match &result {
-            Ok(_) => {
-                if let Err(error) = self.streamer.table.forget(&self.info_hash(), OffsetDateTime::now_utc()) {
-                    tracing::warn!(
-                        "torrent {}: its old failure was not forgotten: {error}",
-                        self.info_hash()
-                    );
-                }
-            }
-            Err(error) => record(&self.streamer.table, error),
+    /// A success takes the torrent out of the table; a failure goes in, but once for all readers that it befalls.
+    fn remember(&self, live: &Live, result: Result<(), Error>) -> Result<(), Error> {
+        if result.is_err() {
+            return if live.fails_first() { self.recorded(result) } else { result };
         }
-        result
+        live.succeeds();
+        if let Err(error) = self.streamer.table.forget(&self.info_hash(), OffsetDateTime::now_utc()) {
+            tracing::warn!("torrent {}: its old failure was not forgotten: {error}", self.info_hash());
+        }
+        Ok(())
+    }
+
+    fn recorded<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        result.inspect_err(|error| record(&self.streamer.table, error))
     }
 }
 
@@ -411,14 +466,19 @@ async fn is_on_disk(content: &Arc<Content>, file: usize, range: Range<u64>) -> R
 }
 
 /// Trackers by round: the source's own and those that were named one by one first, then the rest in equal parts.
-/// A private torrent (BEP 27) is announced to its own trackers alone.
+/// A private torrent (BEP 27) is announced to its own trackers alone, and nothing goes around a proxy.
 fn tiers(settings: &Settings, own: &[Url], private: bool) -> Vec<Vec<Url>> {
-    if private {
-        return vec![own.to_vec()];
+    let swarm = &settings.swarm;
+    if !swarm.use_trackers {
+        return Vec::new();
     }
-    let mut tiers = vec![own.iter().chain(&settings.swarm.trackers).cloned().collect()];
+    let usable = |url: &&Url| swarm.proxy.is_none() || url.scheme() != "udp";
+    if private {
+        return vec![own.iter().filter(usable).cloned().collect()];
+    }
+    let mut tiers = vec![own.iter().chain(&swarm.trackers).filter(usable).cloned().collect()];
     let later = settings.waits.max_retries.saturating_sub(1).max(1) as usize;
-    let rest = &settings.swarm.fallback_trackers;
+    let rest: Vec<Url> = swarm.fallback_trackers.iter().filter(usable).cloned().collect();
     tiers.extend(rest.chunks(rest.len().div_ceil(later).max(1)).map(<[Url]>::to_vec));
     tiers
 }

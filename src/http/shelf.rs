@@ -1,38 +1,141 @@
 //! The core as a [`Library`].
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use time::OffsetDateTime;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::interval};
 
-use super::library::{Condition, Library, RangeOf, TorrentReport, Wanted};
+use super::library::{
+    Condition, FileReport, Library, PeerCounts, RangeOf, TorrentReport, TorrentState, Wanted,
+};
 use crate::core::{
     Error, Streamer,
     failed::FailedTable,
     janitor::{self, CleanupReport, ScratchDir},
+    metainfo::FileEntry,
     reader::{Opened, PieceReader},
     settings::Settings,
     source::{InfoHash, Source},
     status::Status,
     streamer::Request,
+    torrents::Live,
 };
+
+/// What is kept of the last reader's wish to come back: a player that seeks lets go of everything for a moment.
+const GRACE: Duration = Duration::from_secs(60);
+/// Torrents idle for so long are deleted: the seed's cleanup interval.
+const KEPT: Duration = Duration::from_secs(30 * 60);
+/// How often idle torrents are looked for, in memory and on disk.
+const LOOK: Duration = Duration::from_secs(1);
+const LOOK_ON_DISK: Duration = Duration::from_secs(60);
+/// The size of what is kept is measured by walking it, so not with every question.
+const MEASURED_FOR: Duration = Duration::from_secs(10);
 
 /// The core, with what it does not tell itself.
 pub struct Shelf {
-    streamer: Streamer,
+    streamer: Arc<Streamer>,
     settings: Settings,
-    table: Arc<FailedTable>,
+    measured: Mutex<Option<(Instant, u64)>>,
 }
 
 impl Shelf {
     /// The core with these settings; nothing is opened or started before it is needed.
     pub fn new(settings: Settings) -> Self {
-        let table = Arc::new(FailedTable::new(&settings.state_dir, settings.cooldown));
-        Self { streamer: Streamer::new(settings.clone()), settings, table }
+        Self { streamer: Arc::new(Streamer::new(settings.clone())), settings, measured: Mutex::default() }
+    }
+
+    /// Lets go of what nobody reads: from memory after a minute, from the disk after half an hour. Never ends.
+    pub fn tend(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (streamer, settings) = (self.streamer.clone(), self.settings.clone());
+        async move {
+            let (mut look, mut look_on_disk) = (interval(LOOK), interval(LOOK_ON_DISK));
+            loop {
+                tokio::select! {
+                    _ = look.tick() => streamer.let_go_of_idle(GRACE),
+                    _ = look_on_disk.tick() => {
+                        let (table, temp_dir) = (streamer.table().clone(), settings.temp_dir.clone());
+                        let _ = tokio::task::spawn_blocking(move || tidy(&temp_dir, &table)).await;
+                    }
+                }
+            }
+        }
     }
 
     fn is_cooling(&self, info_hash: &InfoHash, client: Option<IpAddr>) -> bool {
-        self.table.check(info_hash, client, OffsetDateTime::now_utc()).is_ok_and(|found| found.is_some())
+        let now = OffsetDateTime::now_utc();
+        self.streamer.table().check(info_hash, client, now).is_ok_and(|found| found.is_some())
+    }
+
+    fn temp_bytes(&self) -> u64 {
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, bytes)) = *measured
+            && at.elapsed() < MEASURED_FOR
+        {
+            return bytes;
+        }
+        let now = OffsetDateTime::now_utc();
+        let report = janitor::cleanup(&self.settings.temp_dir, Duration::MAX, true, now);
+        let bytes = report.map_or(0, |report| report.kept.iter().map(|kept| kept.bytes).sum());
+        *measured = Some((Instant::now(), bytes));
+        bytes
+    }
+}
+
+fn tidy(temp_dir: &Path, table: &FailedTable) {
+    let now = OffsetDateTime::now_utc();
+    match janitor::cleanup(temp_dir, KEPT, false, now) {
+        Ok(report) if !report.removed.is_empty() => {
+            tracing::info!("removed {} idle torrents, {} bytes", report.removed.len(), report.freed);
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!("cleanup: {error}"),
+    }
+    if let Err(error) = table.purge_expired(now) {
+        tracing::warn!("the table of failed torrents was not tidied: {error}");
+    }
+}
+
+fn report(live: &Live) -> TorrentReport {
+    let (content, status) = (&live.torrent.content, live.status.borrow());
+    let metainfo = content.metainfo();
+    let file = |file: &FileEntry| FileReport {
+        index: file.index,
+        path: file.display_path(),
+        length: file.len,
+        verified: content.verified_bytes(file.index),
+    };
+    let files: Vec<_> = metainfo.files.iter().filter(|file| !file.padding).map(file).collect();
+    let wanted = live.wanted().borrow().clone();
+    let complete = |file: &FileReport| file.verified == file.length;
+    let state = match live.is_kept_going() {
+        _ if files.iter().filter(|file| wanted.contains(&file.index)).all(complete) => TorrentState::Complete,
+        true => TorrentState::Downloading,
+        false => TorrentState::Paused,
+    };
+    TorrentReport {
+        info_hash: metainfo.info_hash,
+        name: Some(metainfo.name.clone()),
+        state,
+        verified: files.iter().map(|file| file.verified).sum(),
+        length: Some(files.iter().map(|file| file.length).sum()),
+        files,
+        download_rate: status.download_rate,
+        upload_rate: status.upload_rate,
+        peers: PeerCounts {
+            seen: status.peers_seen,
+            connecting: status.peers_connecting,
+            connected: status.peers_connected,
+            sending: status.peers_sending,
+        },
+        readers: live.torrent.audience.readers(),
+        idle_seconds: live.torrent.audience.idle().as_secs(),
+        piece_length: metainfo.piece_length,
+        have: data_encoding::HEXLOWER.encode(&content.verified().to_bytes()),
     }
 }
 
@@ -53,15 +156,17 @@ impl Library for Shelf {
     fn starts(&self, wanted: &Wanted) -> bool {
         let info_hash = &wanted.magnet.info_hash;
         let kept = self.settings.temp_dir.join(info_hash.to_string());
-        !kept.is_dir() && (wanted.force || !self.is_cooling(info_hash, wanted.client))
+        !kept.is_dir()
+            && !self.streamer.is_open(info_hash)
+            && (wanted.force || !self.is_cooling(info_hash, wanted.client))
     }
 
     fn table(&self) -> Arc<FailedTable> {
-        self.table.clone()
+        self.streamer.table().clone()
     }
 
     fn torrents(&self) -> Vec<TorrentReport> {
-        Vec::new()
+        self.streamer.torrents().iter().map(|live| report(live)).collect()
     }
 
     async fn remove(&self, info_hash: &InfoHash) -> Result<Option<u64>, Error> {
@@ -80,10 +185,15 @@ impl Library for Shelf {
 
     fn condition(&self) -> Condition {
         let scratch = ScratchDir::existing(&self.settings.temp_dir).ok().flatten();
+        let traffic = self.streamer.traffic();
         Condition {
+            dht_nodes: traffic.and_then(|traffic| traffic.dht_nodes),
             free_bytes: scratch.and_then(|scratch| scratch.free_bytes().ok()),
             floor_bytes: self.settings.min_free,
-            ..Condition::default()
+            temp_bytes: self.temp_bytes(),
+            received: traffic.map_or(0, |traffic| traffic.received),
+            given: traffic.map_or(0, |traffic| traffic.given),
+            torrents_most: self.settings.max_torrents,
         }
     }
 }

@@ -16,7 +16,10 @@ use swarmcat::core::{
 use tempfile::TempDir;
 use time::OffsetDateTime;
 
-use crate::worker::{self, Job, Worker};
+use crate::{
+    support::process::none_starting,
+    worker::{self, Job, Worker},
+};
 
 const HALF_AN_HOUR: Duration = Duration::from_secs(30 * 60);
 
@@ -38,6 +41,7 @@ fn store(scratch: &ScratchDir, number: u32) -> PathBuf {
 }
 
 fn clean(scratch: &ScratchDir) -> CleanupReport {
+    let _quiet = none_starting();
     scratch.cleanup(Duration::ZERO, false, OffsetDateTime::now_utc()).unwrap()
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use tempfile::TempDir;
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::support::{Sandbox, Stdout};
+use super::support::{Sandbox, Stdout, process};
 
 const HASH: &str = "453475aec9bb4de3423649db8aa3cd2312538ca7";
 const OTHER: &str = "08ada5a7a6183aae1e09d831df6748d566095a10";
@@ -55,11 +55,12 @@ impl Account {
         let mut command = Command::new(env!("CARGO_BIN_EXE_swarmcat"));
         command.args(line.split_whitespace()).env_clear().envs(self.env.iter().cloned());
         command.current_dir(self.home.path()).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
     fn run(&self, line: &str) -> Output {
-        self.command(line).output().unwrap()
+        process::output(&mut self.command(line))
     }
 
     /// The state directory that is used: a table is put into each, and only one of them is listed.
@@ -294,10 +295,10 @@ fn a_reader_that_has_enough_is_no_failure_and_a_full_disk_is() {
     let account = Account::new();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let output = account.command("failed list").stdout(writer).output().unwrap();
+    let output = process::output(account.command("failed list").stdout(writer));
     assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()));
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
-    let output = account.command("failed list").stdout(full).output().unwrap();
+    let output = process::output(account.command("failed list").stdout(full));
     assert_eq!(output.status.code(), Some(7), "{}", stderr(&output));
     assert!(stderr(&output).starts_with("swarmcat: writing standard output: "), "{}", stderr(&output));
 }
@@ -308,7 +309,7 @@ fn a_closed_standard_error_is_no_panic() {
     let (reader, mut writer) = std::io::pipe().unwrap();
     drop(reader);
     assert!(writer.write_all(b"x").is_err(), "the pipe is closed");
-    let status = account.command("failed list").stderr(writer).status().unwrap();
+    let status = process::output(account.command("failed list").stderr(writer)).status;
     assert_eq!(status.code(), Some(2));
 }
 

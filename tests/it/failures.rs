@@ -395,6 +395,26 @@ async fn a_signal_while_looking_for_peers_ends_it_within_a_second() {
 }
 
 #[tokio::test]
+async fn a_signal_while_waiting_for_the_source_ends_it_within_a_second() {
+    let server = WebServer::start(|_| Reply::Silence).await;
+    let sandbox = Sandbox::new();
+    let url = sandbox.stream(server.url("x.torrent")).spawn();
+    server.wait_for_requests(1).await;
+    let pipe = sandbox.make_pipe("pipe.torrent");
+    let file = sandbox.stream("pipe.torrent").spawn();
+    // Opening a pipe for writing waits until somebody has it open for reading.
+    let writer =
+        tokio::task::spawn_blocking(move || std::fs::File::options().write(true).open(pipe).unwrap());
+    let _kept_open = tokio::time::timeout(PATIENCE, writer).await.expect("nobody reads the pipe").unwrap();
+    for run in [url, file] {
+        let sent = tokio::time::Instant::now();
+        run.signal(Signal::INT);
+        run.finish().await.code(130);
+        assert!(sent.elapsed() < Duration::from_secs(2), "{:?}", sent.elapsed());
+    }
+}
+
+#[tokio::test]
 async fn a_signal_while_streaming_ends_it_within_a_second() {
     let torrent = torrent("interrupted stream.bin");
     let peer = Peer::start(&torrent, Behaviour::StallAfter { blocks: 32 }).await;

@@ -132,14 +132,17 @@ async fn the_trackers_of_a_torrent_file_are_asked() {
 }
 
 #[tokio::test]
-async fn a_tracker_that_hears_of_a_peer_later_is_asked_again() {
-    let torrent = Torrent::single("asked again.bin", 64 * KIB).build();
-    let peer = Peer::serving(&torrent).await;
-    let tracker = HttpTracker::start(Answer::empty()).await;
-    let run = Sandbox::new().stream(torrent.hex()).tracker(tracker.url()).spawn();
-    tracker.wait_for_announces(1).await;
-    tracker.set(Answer::Peers(vec![peer.addr()]));
-    run.finish().await.code(0).delivered(torrent.content());
+async fn a_tracker_that_failed_or_knew_nobody_is_asked_again_in_the_next_round() {
+    for answer in [Answer::ServerError, Answer::empty()] {
+        let torrent = Torrent::single("asked again.bin", 64 * KIB).build();
+        let peer = Peer::serving(&torrent).await;
+        let tracker = HttpTracker::start(answer).await;
+        let run = Sandbox::new().stream(torrent.hex()).tracker(tracker.url()).args(["--peer-timeout", "20s"]);
+        let run = run.spawn();
+        tracker.wait_for_announces(1).await;
+        tracker.set(Answer::Peers(vec![peer.addr()]));
+        run.finish().await.code(0).delivered(torrent.content());
+    }
 }
 
 #[tokio::test]

@@ -128,6 +128,31 @@ async fn a_range_that_says_nothing_is_refused() {
 }
 
 #[tokio::test]
+async fn a_range_behind_the_end_is_refused_and_no_failure_of_the_torrent() {
+    let torrent = Torrent::single("behind.bin", 64 * KIB).build();
+    let sandbox = Sandbox::new();
+    let peer = Peer::serving(&torrent).await;
+    let run = sandbox.stream(torrent.hex()).peer(peer.addr()).args(["--range", "65536-"]).run().await;
+    run.code(2).says("65536");
+    assert!(sandbox.failed().is_empty());
+}
+
+#[tokio::test]
+async fn two_processes_do_not_write_one_file() {
+    let (one, two) = (Torrent::single("one.bin", MIB).build(), Torrent::single("two.bin", MIB).build());
+    let first = Peer::start(&one, Behaviour::StallAfter { blocks: 16 }).await;
+    let second = Peer::serving(&two).await;
+    let sandbox = Sandbox::new();
+    let run = sandbox.stream(one.hex()).peer(first.addr()).args(["-o", "out"]).spawn();
+    first.wait_for("16 blocks", |counts| counts.blocks == 16).await;
+    let refused = sandbox.stream(two.hex()).peer(second.addr()).args(["-o", "out"]).run().await;
+    refused.code(8).says("out.part");
+    first.set(Behaviour::Serve);
+    run.finish().await.code(0);
+    assert!(std::fs::read(sandbox.path("out")).unwrap() == one.content());
+}
+
+#[tokio::test]
 async fn a_file_gets_its_name_when_it_is_complete() {
     let torrent = Torrent::single("out.bin", MIB).build();
     let peer = Peer::serving(&torrent).await;
@@ -298,10 +323,8 @@ async fn files_that_share_pieces_with_padding_come_out_whole() {
 /// A player that tells its arguments through one pipe and stays until it can read from another.
 fn write_player(sandbox: &Sandbox) -> String {
     use std::os::unix::fs::PermissionsExt;
-    for pipe in ["told", "leave"] {
-        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-        rustix::fs::mkfifoat(rustix::fs::CWD, sandbox.path(pipe), mode).unwrap();
-    }
+    sandbox.make_pipe("told");
+    sandbox.make_pipe("leave");
     let script = "#!/bin/sh\nprintf '%s\\n' \"$@\" > told\nread answer < leave\n";
     let player = sandbox.write("player", script.as_bytes());
     std::fs::set_permissions(&player, std::fs::Permissions::from_mode(0o755)).unwrap();

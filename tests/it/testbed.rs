@@ -12,7 +12,7 @@ use librqbit::{AddTorrent, AddTorrentOptions, DhtSessionConfig, Session, Session
 
 use crate::support::{
     Answer, Aria2, Behaviour, ClosedPort, DhtNode, HttpTracker, KIB, MIB, PATIENCE, Peer, Seeder, Torrent,
-    UdpTracker, WORLD,
+    UdpTracker, WORLD, process,
 };
 
 /// A foreign client's view: downloads `source` with librqbit and gives the first file's bytes.
@@ -50,15 +50,15 @@ fn aria2(torrent: &Torrent) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let metainfo = dir.path().join("wanted.torrent");
     std::fs::write(&metainfo, torrent.metainfo()).unwrap();
-    let status = Command::new("timeout")
+    let mut client = Command::new("timeout");
+    client
         .args([&PATIENCE.as_secs().to_string(), "aria2c", "--no-conf", "--quiet", "--seed-time=0"])
         .args(["--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false", "--disable-ipv6=true"])
         .args(["--interface=127.0.0.1", "--listen-port=30000-39999", "--file-allocation=none"])
         .arg(format!("--dir={}", dir.path().display()))
         .arg(&metainfo)
-        .stdin(Stdio::null())
-        .status()
-        .expect("aria2c cannot be started; install the package aria2");
+        .stdin(Stdio::null());
+    let status = process::output(&mut client).status;
     assert!(status.success(), "{status}");
     std::fs::read(dir.path().join("wanted.bin")).unwrap()
 }

@@ -16,6 +16,8 @@ use swarmcat::core::{
 };
 use time::OffsetDateTime;
 
+use super::support::process;
+
 const JOB: &str = "SWARMCAT_TEST_JOB";
 const DIR: &str = "SWARMCAT_TEST_DIR";
 const NUMBER: &str = "SWARMCAT_TEST_NUMBER";
@@ -61,7 +63,7 @@ impl Worker {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "worker::worker", "--ignored", "--nocapture", "--test-threads=1"]);
         command.env(JOB, format!("{job:?}")).env(DIR, dir).env(NUMBER, number.to_string());
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = process::spawn(command.stdout(Stdio::piped())).unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         Self { child, stdout }
     }

@@ -2,10 +2,10 @@
 
 use std::{
     any::Any,
-    collections::{HashSet, VecDeque},
+    collections::{BTreeSet, HashSet, VecDeque},
     net::SocketAddr,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -21,22 +21,29 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
-use super::{session::SwarmSession, steering::steer, storage::ContentFactory};
+use super::{
+    announces::Announces, metainfo::torrent_file, relay::Relay, session::SwarmSession, steering::steer,
+    storage::ContentFactory,
+};
 use crate::core::{Error, content::Content, playhead::Playheads, status::Status};
 
 /// How often counts are refreshed and librqbit's state is looked at.
 const TICK: Duration = Duration::from_millis(250);
+/// How often librqbit asks the relay; each time is one small exchange on loopback.
+const RELAY_INTERVAL: Duration = Duration::from_secs(3);
 
 /// A torrent to be kept going.
 pub struct Keeping {
     /// Its bytes.
     pub content: Arc<Content>,
-    /// The file that is wanted.
-    pub file: usize,
+    /// The files that are wanted; a file more is taken up while it runs.
+    pub wanted: watch::Receiver<BTreeSet<usize>>,
     /// Peers known so far, the best first.
     pub peers: Vec<SocketAddr>,
     /// Trackers asked so far.
     pub trackers: Vec<Url>,
+    /// Those of them that answered.
+    pub answered: HashSet<Url>,
     /// Trackers for later rounds.
     pub later_trackers: Vec<Url>,
     /// How long a round may go without a byte.
@@ -53,7 +60,16 @@ pub struct Keeping {
 
 /// Keeps a torrent going while it lives.
 pub struct KeeperGuard {
-    _stop: DropGuard,
+    stop: DropGuard,
+    ended: CancellationToken,
+}
+
+impl KeeperGuard {
+    /// Stops, and waits until nothing is written any more and every lock is let go.
+    pub async fn stop(self) {
+        drop(self.stop);
+        self.ended.cancelled().await;
+    }
 }
 
 impl SwarmSession {
@@ -61,9 +77,24 @@ impl SwarmSession {
     pub fn keep(&self, keeping: Keeping) -> KeeperGuard {
         let stop = self.stop.child_token();
         let bitfield = self.bitfield_file(&keeping.content.metainfo().info_hash.to_string());
-        let keeper = Keeper { session: self.session.clone(), bitfield, keeping };
-        self.tasks.spawn_on(keeper.keep(stop.clone()), &self.runtime);
-        KeeperGuard { _stop: stop.drop_guard() }
+        let announces = Announces::new(self.searcher.announcer.clone(), keeping.content.metainfo().info_hash);
+        let keeper = Keeper {
+            session: self.session.clone(),
+            bitfield,
+            keeping,
+            announces,
+            relay: None,
+            relayed: self.relays,
+        };
+        let (ended, kept) = (CancellationToken::new(), keeper.keep(stop.clone()));
+        // Also told when the runtime drops the task unfinished.
+        let tell = ended.clone().drop_guard();
+        let task = async move {
+            kept.await;
+            drop(tell);
+        };
+        self.tasks.spawn_on(task, &self.runtime);
+        KeeperGuard { stop: stop.drop_guard(), ended }
     }
 }
 
@@ -71,6 +102,10 @@ struct Keeper {
     session: Arc<Session>,
     bitfield: PathBuf,
     keeping: Keeping,
+    announces: Announces,
+    relay: Option<Relay>,
+    /// Whether librqbit could reach a relay.
+    relayed: bool,
 }
 
 /// Why a torrent is taken out of the session.
@@ -84,6 +119,14 @@ enum Turn {
 impl Keeper {
     /// Runs until `stop`, or until the torrent cannot go on.
     async fn keep(mut self, stop: CancellationToken) {
+        for tracker in std::mem::take(&mut self.keeping.trackers) {
+            let answered = self.keeping.answered.contains(&tracker);
+            self.announces.take_up(tracker, answered);
+        }
+        if self.relayed {
+            // Without one, the peers that are named later come in when the torrent has to be added again.
+            self.relay = Relay::start(self.announces.named.clone()).await.ok();
+        }
         loop {
             let turn = tokio::select! {
                 turn = self.turn() => turn.unwrap_or_else(|error| Turn::End(self.explain(&error))),
@@ -91,6 +134,8 @@ impl Keeper {
             };
             self.take_out().await;
             if let Turn::End(error) = turn {
+                // The locks first: who hears of the end may want to begin again.
+                self.keeping.keeps = Box::new(());
                 self.keeping.ended.send_replace(Some(error));
                 return;
             }
@@ -101,8 +146,9 @@ impl Keeper {
         let torrent = self.add().await?;
         torrent.wait_until_initialized().await?;
         let playheads = self.keeping.playheads.clone();
+        let parked_in = self.keeping.wanted.borrow().first().copied().unwrap_or(0);
         tokio::select! {
-            steered = steer(torrent.clone(), &playheads, self.keeping.file) => {
+            steered = steer(torrent.clone(), &playheads, parked_in) => {
                 steered?;
                 Ok(Turn::Again)
             }
@@ -116,25 +162,35 @@ impl Keeper {
             .await
             .context("writing the bit field")?;
         let options = AddTorrentOptions {
-            only_files: Some(vec![self.keeping.file]),
+            only_files: Some(self.keeping.wanted.borrow().iter().copied().collect()),
             overwrite: true,
             output_folder: Some(self.keeping.content.dir().to_string_lossy().into_owned()),
-            initial_peers: Some(self.keeping.peers.clone()),
-            trackers: Some(self.keeping.trackers.iter().map(ToString::to_string).collect()),
+            initial_peers: Some(self.peers()),
+            trackers: self.relay.as_ref().map(|relay| vec![relay.url.to_string()]),
+            force_tracker_interval: Some(RELAY_INTERVAL),
             storage_factory: Some(ContentFactory(self.keeping.content.clone()).boxed()),
             ..AddTorrentOptions::default()
         };
-        let add = AddTorrent::from_bytes(metainfo.torrent_bytes.clone());
+        // Without the file's own trackers: those are asked by us.
+        let add = AddTorrent::from_bytes(torrent_file(&metainfo.info_bytes, &[]));
         match self.session.add_torrent(add, Some(options)).await? {
             AddTorrentResponse::Added(_, torrent) => Ok(torrent),
             _ => anyhow::bail!("the torrent is in the session already"),
         }
     }
 
-    async fn watch(&mut self, torrent: &ManagedTorrent) -> Turn {
+    /// All peers known by now, the best first.
+    fn peers(&self) -> Vec<SocketAddr> {
+        let mut peers = self.keeping.peers.clone();
+        let known: HashSet<_> = peers.iter().copied().collect();
+        peers.extend(self.announces.named.all().into_iter().filter(|peer| !known.contains(peer)));
+        peers
+    }
+
+    async fn watch(&mut self, torrent: &Arc<ManagedTorrent>) -> Turn {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut rate, mut round_ends) = (Rate::default(), Instant::now() + self.keeping.round);
+        let (mut rates, mut round_ends) = (Rates::default(), Instant::now() + self.keeping.round);
         let written = self.keeping.content.written();
         loop {
             tokio::select! {
@@ -146,11 +202,16 @@ impl Keeper {
                         return Turn::Again;
                     }
                 }
+                Ok(()) = self.keeping.wanted.changed() => {
+                    if let Err(error) = self.want(torrent).await {
+                        return Turn::End(self.explain(&error));
+                    }
+                }
                 _ = ticks.tick() => {
                     if let Some(reason) = failure(torrent) {
                         return Turn::End(self.explain(&anyhow::anyhow!(reason)));
                     }
-                    self.report(torrent, &mut rate);
+                    self.report(torrent, &mut rates);
                     if Instant::now() > round_ends && self.keeping.content.written() == written {
                         round_ends += self.keeping.round;
                         if self.widen() {
@@ -162,36 +223,48 @@ impl Keeper {
         }
     }
 
-    /// Takes the later trackers in; whether that changes anything.
-    fn widen(&mut self) -> bool {
-        let known: HashSet<_> = self.keeping.trackers.iter().cloned().collect();
-        let fresh: Vec<_> =
-            self.keeping.later_trackers.drain(..).filter(|url| !known.contains(url)).collect();
-        self.keeping.status.send_modify(|status| status.round = (status.round + 1).min(status.rounds));
-        let widened = !fresh.is_empty();
-        self.keeping.trackers.extend(fresh);
-        widened
+    async fn want(&mut self, torrent: &Arc<ManagedTorrent>) -> anyhow::Result<()> {
+        let files = self.keeping.wanted.borrow_and_update().iter().copied().collect();
+        self.session.update_only_files(torrent, &files).await
     }
 
-    fn report(&self, torrent: &ManagedTorrent, rate: &mut Rate) {
+    /// Takes the later trackers up, for a round without a byte. Whether the torrent is to be added again: with peers that
+    /// librqbit could not be told of otherwise.
+    fn widen(&mut self) -> bool {
+        for tracker in std::mem::take(&mut self.keeping.later_trackers) {
+            self.announces.take_up(tracker, false);
+        }
+        self.keeping.status.send_modify(|status| status.round = (status.round + 1).min(status.rounds));
+        self.relay.is_none() && !self.announces.named.all().is_empty()
+    }
+
+    fn report(&self, torrent: &ManagedTorrent, rates: &mut Rates) {
         let Some(live) = torrent.live() else { return };
-        let peers = live.stats_snapshot().peer_stats;
+        let snapshot = live.stats_snapshot();
+        let peers = snapshot.peer_stats;
+        let moved = &self.announces.moved;
+        moved.uploaded.store(snapshot.uploaded_bytes, Relaxed);
+        moved.downloaded.store(snapshot.downloaded_and_checked_bytes, Relaxed);
         let sending = live.per_peer_stats_snapshot(Default::default()).peers;
         let sending = sending.values().filter(|peer| peer.counters.fetched_bytes > 0).count();
-        let download_rate = rate.of(self.keeping.content.written());
-        let verified = self.keeping.content.verified_bytes(self.keeping.file);
+        let download_rate = rates.down.of(self.keeping.content.written());
+        let upload_rate = rates.up.of(snapshot.uploaded_bytes);
+        let wanted = self.keeping.wanted.borrow().clone();
+        let verified: u64 = wanted.iter().map(|file| self.keeping.content.verified_bytes(*file)).sum();
         self.keeping.status.send_modify(|status| {
             status.peers_seen = status.peers_seen.max(peers.seen as usize);
             status.peers_connecting = peers.connecting as usize;
             status.peers_connected = peers.live as usize;
             status.peers_sending = sending;
             status.download_rate = download_rate;
+            status.upload_rate = upload_rate;
             status.verified = verified;
         });
-        let len = self.keeping.content.metainfo().files[self.keeping.file].len;
+        let len: u64 = wanted.iter().map(|file| self.keeping.content.metainfo().files[*file].len).sum();
+        moved.left.store(len.saturating_sub(verified), Relaxed);
         let permille = verified * 1000 / len.max(1);
         // Every percent once: the log is for reading.
-        if std::mem::replace(&mut rate.told, permille / 10) != permille / 10 {
+        if std::mem::replace(&mut rates.told, permille / 10) != permille / 10 {
             tracing::debug!("Download progress: {}.{}%, peers: {}", permille / 10, permille % 10, peers.live);
         }
     }
@@ -224,12 +297,19 @@ fn failure(torrent: &ManagedTorrent) -> Option<String> {
         .then(|| stats.error.unwrap_or_default().lines().next().unwrap_or("unknown error").to_owned())
 }
 
+/// What is measured from tick to tick.
+#[derive(Default)]
+struct Rates {
+    down: Rate,
+    up: Rate,
+    /// The percentage that was logged last.
+    told: u64,
+}
+
 /// Bytes a second over the last few ticks.
 #[derive(Default)]
 struct Rate {
     samples: VecDeque<(Instant, u64)>,
-    /// The percentage that was logged last.
-    told: u64,
 }
 
 impl Rate {
@@ -244,6 +324,6 @@ impl Rate {
         }
         let Some(&(then, before)) = self.samples.front() else { return 0 };
         let seconds = (now - then).as_secs_f64();
-        if seconds > 0.0 { ((bytes - before) as f64 / seconds) as u64 } else { 0 }
+        if seconds > 0.0 { (bytes.saturating_sub(before) as f64 / seconds) as u64 } else { 0 }
     }
 }

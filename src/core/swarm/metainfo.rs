@@ -39,6 +39,7 @@ pub fn parse(torrent_bytes: Bytes) -> Result<Metainfo, Error> {
         .take(MAX_TRACKERS)
         .collect();
     let info_hash = InfoHash::new(torrent.info_hash.0);
+    let info_bytes = Bytes::copy_from_slice(torrent.info.raw_bytes.as_ref());
     let private = torrent.info.data.private;
     let pieces = check_numbers(&torrent.info.data).map_err(bad)?;
     let piece_hashes = Bytes::copy_from_slice(&torrent.info.data.pieces.as_ref()[..pieces * 20]);
@@ -52,6 +53,7 @@ pub fn parse(torrent_bytes: Bytes) -> Result<Metainfo, Error> {
         private,
         trackers: dedup(trackers),
         piece_hashes,
+        info_bytes,
         torrent_bytes,
     })
 }

@@ -7,10 +7,12 @@
 pub mod metainfo;
 pub mod trackers;
 
+mod announces;
 mod bencode;
 mod dialer;
 mod handshake;
 mod keeper;
+mod relay;
 mod search;
 mod session;
 mod steering;
@@ -19,7 +21,7 @@ mod verdict;
 
 pub use keeper::{KeeperGuard, Keeping};
 pub use search::{Found, Search};
-pub use session::SwarmSession;
+pub use session::{SwarmSession, Traffic};
 
 /// How we name ourselves to trackers and peers.
 const CLIENT_NAME: &str = concat!("swarmcat ", env!("CARGO_PKG_VERSION"));

@@ -1,7 +1,8 @@
 //! The first stage of an attempt: find peers, reach one, and learn the info dictionary if it is not known.
 //!
-//! Peers come from the DHT, from trackers in rounds (each round asks one set more, and again those that failed), from the
-//! magnet and from the user. They are dialled in parallel with short time-outs; the first useful one ends the search.
+//! Peers come from the DHT, from trackers in rounds (each round asks one set more, and again those that failed or
+//! named nobody), from the magnet and from the user. They are dialled in parallel with short time-outs; the first
+//! useful one ends the search.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -14,10 +15,15 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt, stream::BoxStream};
+use futures_util::{
+    StreamExt,
+    stream::{BoxStream, SelectAll, select_all},
+};
 use librqbit::dht::Dht;
 use librqbit_core::Id20;
+use librqbit_lsd::LocalServiceDiscovery;
 use tokio::{
+    net::TcpStream,
     sync::watch,
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
@@ -27,7 +33,7 @@ use url::Url;
 use super::{
     dialer::Dialer,
     handshake::{self, Unhelpful},
-    trackers::{Announcer, Unanswered},
+    trackers::{Announcer, Answer, Transfer, Unanswered},
     verdict::{Evidence, judge},
 };
 use crate::core::{
@@ -72,6 +78,8 @@ pub struct Found {
     pub peers: Vec<SocketAddr>,
     /// Trackers asked so far.
     pub trackers: Vec<Url>,
+    /// Those of them that answered.
+    pub answered: HashSet<Url>,
 }
 
 /// Searches; one for a process.
@@ -83,12 +91,14 @@ pub struct Searcher {
     pub announcer: Announcer,
     /// The DHT, if it is on.
     pub dht: Option<Dht>,
+    /// Local service discovery, if it is on.
+    pub lsd: Option<LocalServiceDiscovery>,
+    /// Where peers can reach us, if they can.
+    pub port: Option<u16>,
     /// Our name on the wire.
     pub peer_id: Id20,
     /// How long to wait.
     pub waits: Waits,
-    /// Whether trackers are asked at all.
-    pub use_trackers: bool,
 }
 
 /// Counts that dial tasks and the search share.
@@ -97,7 +107,10 @@ struct Tally {
     reached: AtomicUsize,
     refused: AtomicUsize,
     without_route: AtomicUsize,
+    /// Every peer that was greeted, once, in order.
     greeted: Mutex<Vec<SocketAddr>>,
+    /// Greeted and still connected.
+    talking: AtomicUsize,
     info_bytes: AtomicU64,
 }
 
@@ -105,27 +118,39 @@ impl Tally {
     fn greeted(&self) -> Vec<SocketAddr> {
         self.greeted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    fn greet(&self, peer: SocketAddr) {
+        let mut greeted = self.greeted.lock().unwrap_or_else(PoisonError::into_inner);
+        if !greeted.contains(&peer) {
+            greeted.push(peer);
+        }
+    }
 }
 
 enum News {
     Dialled(SocketAddr, Result<Option<Vec<u8>>, Unhelpful>),
-    Announced(Url, Result<Vec<SocketAddr>, Unanswered>),
+    Announced(Url, Result<Answer, Unanswered>),
     Resolved(Vec<SocketAddr>),
 }
 
 impl Searcher {
     /// Runs until a peer is found that helps, or the attempt's time is up.
     pub async fn search(&self, search: Search, status: &watch::Sender<Status>) -> Result<Found, Error> {
-        let has_trackers = self.use_trackers && search.tiers.iter().any(|tier| !tier.is_empty());
+        let has_trackers = search.tiers.iter().any(|tier| !tier.is_empty());
         let dht = self.dht.clone().filter(|_| !search.private);
-        if search.peers.is_empty() && !has_trackers && dht.is_none() {
+        let lsd = self.lsd.clone().filter(|_| !search.private);
+        if search.peers.is_empty() && !has_trackers && dht.is_none() && lsd.is_none() {
             return Err(Error::Usage(format!(
-                "torrent {}: there is nobody to ask: no DHT, no trackers, no peers",
+                "torrent {}: there is nobody to ask: no DHT, no trackers, no local discovery, no peers",
                 search.info_hash
             )));
         }
-        Hunt::new(self, search, dht, status).run().await
+        Hunt::new(self, search, dht, lsd, status).run().await
     }
+}
+
+fn nobody() -> BoxStream<'static, SocketAddr> {
+    futures_util::stream::pending().boxed()
 }
 
 /// One running search.
@@ -134,7 +159,8 @@ struct Hunt<'a> {
     search: Search,
     status: &'a watch::Sender<Status>,
     dht: Option<Dht>,
-    dht_peers: BoxStream<'static, SocketAddr>,
+    /// Peers that the DHT and the local network name.
+    named: SelectAll<BoxStream<'static, SocketAddr>>,
     tally: Arc<Tally>,
     seen: HashSet<SocketAddr>,
     queue: VecDeque<(SocketAddr, u32)>,
@@ -146,6 +172,8 @@ struct Hunt<'a> {
     announcing: usize,
     answered: HashSet<Url>,
     failed: HashSet<Url>,
+    /// Failed, or named nobody: worth another question in the next round.
+    again: HashSet<Url>,
     heard: HashSet<Url>,
     began: Instant,
 }
@@ -155,19 +183,22 @@ impl<'a> Hunt<'a> {
         searcher: &'a Searcher,
         search: Search,
         dht: Option<Dht>,
+        lsd: Option<LocalServiceDiscovery>,
         status: &'a watch::Sender<Status>,
     ) -> Self {
         let hash = Id20::new(*search.info_hash.bytes());
-        let dht_peers = match &dht {
-            Some(dht) => dht.get_peers(hash, None).boxed(),
-            None => futures_util::stream::pending().boxed(),
-        };
+        let named: [BoxStream<'static, SocketAddr>; 3] = [
+            dht.as_ref().map_or_else(nobody, |dht| dht.get_peers(hash, None).boxed()),
+            lsd.map_or_else(nobody, |lsd| lsd.announce(hash, searcher.port).boxed()),
+            // Neither is expected to end; if both did, the search would still have its trackers and its clock.
+            nobody(),
+        ];
         Hunt {
             searcher,
             search,
             status,
             dht,
-            dht_peers,
+            named: select_all(named),
             tally: Arc::default(),
             seen: HashSet::new(),
             queue: VecDeque::new(),
@@ -179,6 +210,7 @@ impl<'a> Hunt<'a> {
             announcing: 0,
             answered: HashSet::new(),
             failed: HashSet::new(),
+            again: HashSet::new(),
             heard: HashSet::new(),
             began: Instant::now(),
         }
@@ -202,7 +234,7 @@ impl<'a> Hunt<'a> {
                         return Ok(found);
                     }
                 }
-                Some(peer) = self.dht_peers.next() => self.learn(peer),
+                Some(peer) = self.named.next() => self.learn(peer),
                 _ = rounds.tick() => self.next_round(),
                 _ = ticks.tick() => self.tick()?,
                 () = sleep_until(peers_by), if self.tally.reached.load(Relaxed) == 0 => return Err(self.verdict()),
@@ -227,11 +259,11 @@ impl<'a> Hunt<'a> {
     }
 
     fn next_round(&mut self) {
-        if self.round >= self.searcher.waits.max_retries.max(1) || !self.searcher.use_trackers {
+        if self.round >= self.searcher.waits.max_retries.max(1) {
             return;
         }
         let fresh = self.search.tiers.get(self.round as usize).cloned().unwrap_or_default();
-        let again: Vec<Url> = self.failed.drain().collect();
+        let again: Vec<Url> = self.again.drain().collect();
         self.round += 1;
         for tracker in again.into_iter().chain(fresh) {
             self.announce(tracker);
@@ -242,7 +274,7 @@ impl<'a> Hunt<'a> {
         let (announcer, hash) = (self.searcher.announcer.clone(), self.search.info_hash);
         self.announcing += 1;
         self.news.spawn(async move {
-            let answer = announcer.announce(&tracker, hash).await;
+            let answer = announcer.announce(&tracker, hash, Transfer::UNKNOWN).await;
             News::Announced(tracker, answer)
         });
     }
@@ -276,12 +308,16 @@ impl<'a> Hunt<'a> {
         None
     }
 
-    fn take_answer(&mut self, tracker: Url, answer: Result<Vec<SocketAddr>, Unanswered>) {
+    fn take_answer(&mut self, tracker: Url, answer: Result<Answer, Unanswered>) {
         self.announcing -= 1;
         match answer {
-            Ok(peers) => {
+            Ok(Answer { peers, .. }) => {
                 tracing::debug!("tracker {} named {} peers", host(&tracker), peers.len());
                 self.heard.insert(tracker.clone());
+                self.failed.remove(&tracker);
+                if peers.is_empty() {
+                    self.again.insert(tracker.clone());
+                }
                 self.answered.insert(tracker);
                 peers.into_iter().for_each(|peer| self.learn(peer));
             }
@@ -293,6 +329,7 @@ impl<'a> Hunt<'a> {
                 if error.network_is_up {
                     self.heard.insert(tracker.clone());
                 }
+                self.again.insert(tracker.clone());
                 self.failed.insert(tracker);
             }
         }
@@ -316,7 +353,7 @@ impl<'a> Hunt<'a> {
         let greeted: HashSet<_> = peers.iter().copied().collect();
         peers.extend(self.seen.iter().filter(|peer| !greeted.contains(peer)));
         let asked = self.search.tiers.iter().take(self.round as usize).flatten();
-        Found { info, peers, trackers: asked.cloned().collect() }
+        Found { info, peers, trackers: asked.cloned().collect(), answered: self.answered.clone() }
     }
 
     fn tick(&mut self) -> Result<(), Error> {
@@ -343,7 +380,7 @@ impl<'a> Hunt<'a> {
             status.trackers_failed = self.failed.len();
             status.peers_seen = seen.peers_seen;
             status.peers_connecting = self.dialling;
-            status.peers_connected = seen.peers_greeted;
+            status.peers_connected = self.tally.talking.load(Relaxed);
             status.metadata_bytes = self.tally.info_bytes.load(Relaxed);
             status.elapsed = self.began.elapsed();
         });
@@ -352,8 +389,7 @@ impl<'a> Hunt<'a> {
     fn evidence(&self) -> Evidence {
         let stats = self.dht.as_ref().map(|dht| dht.stats());
         Evidence {
-            asked_outside: self.dht.is_some()
-                || (self.searcher.use_trackers && self.search.tiers.iter().any(|tier| !tier.is_empty())),
+            asked_outside: self.dht.is_some() || self.search.tiers.iter().any(|tier| !tier.is_empty()),
             dht_nodes: stats.map_or(0, |stats| stats.routing_table_size + stats.routing_table_size_v6),
             trackers_heard: self.heard.len(),
             peers_seen: self.seen.len(),
@@ -383,17 +419,24 @@ impl Call {
         let mut stream = self.dialer.dial(peer).await.inspect_err(|error| self.count(error))?;
         self.tally.reached.fetch_add(1, Relaxed);
         let extended = handshake::greet(&mut stream, self.info_hash, self.peer_id).await?;
-        self.tally.greeted.lock().unwrap_or_else(PoisonError::into_inner).push(peer);
+        self.tally.greet(peer);
         if !self.want_info {
             return Ok(None);
         }
         if !extended {
             return Err(Unhelpful::Protocol("it cannot give metadata"));
         }
+        self.tally.talking.fetch_add(1, Relaxed);
+        let info = self.info(&mut stream).await;
+        self.tally.talking.fetch_sub(1, Relaxed);
+        info.map(Some)
+    }
+
+    async fn info(&self, stream: &mut TcpStream) -> Result<Vec<u8>, Unhelpful> {
         let progress = |len| {
             self.tally.info_bytes.fetch_add(len, Relaxed);
         };
-        handshake::fetch_info(&mut stream, self.info_hash, progress).await.map(Some)
+        handshake::fetch_info(stream, self.info_hash, progress).await
     }
 
     fn count(&self, error: &io::Error) {
@@ -410,7 +453,7 @@ impl Call {
 }
 
 /// Host and port of a tracker: its path and query may hold a passkey.
-fn host(tracker: &Url) -> String {
+pub(super) fn host(tracker: &Url) -> String {
     let host = tracker.host_str().unwrap_or("?");
     tracker.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

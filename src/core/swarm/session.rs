@@ -17,6 +17,8 @@ use librqbit::{
     SessionPersistenceConfig, dht::DhtPersistenceConfig, limits::LimitsConfig,
 };
 use librqbit_core::{Id20, peer_id::generate_azereus_style};
+use librqbit_dualstack_sockets::BindDevice;
+use librqbit_lsd::{LocalServiceDiscovery, LocalServiceDiscoveryOptions};
 use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -46,6 +48,17 @@ const PERMITS: usize = 1024;
 /// What keepers get to take their torrents out in; they need a millisecond.
 const FAREWELL: Duration = Duration::from_millis(500);
 
+/// What the swarm has brought and taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Traffic {
+    /// Bytes from peers.
+    pub received: u64,
+    /// Bytes to peers.
+    pub given: u64,
+    /// DHT nodes in the routing table; `None` when the DHT is off.
+    pub dht_nodes: Option<usize>,
+}
+
 /// The running session.
 pub struct SwarmSession {
     /// librqbit.
@@ -56,6 +69,8 @@ pub struct SwarmSession {
     pub searcher: Searcher,
     dir: SessionDir,
     dht_file: Option<PathBuf>,
+    /// Whether librqbit's HTTP reaches loopback: not through a proxy, and not from another device.
+    pub(super) relays: bool,
     /// Ends everything.
     pub(super) stop: CancellationToken,
     /// What has something to put away before the end.
@@ -86,14 +101,30 @@ impl SwarmSession {
             .map_err(|error| Error::Internal(format!("cannot start a thread: {error}")))?;
         let (session, runtime, searcher) =
             started.await.map_err(|_| Error::Internal("the swarm's thread ended early".into()))??;
-        Ok(SwarmSession { session, runtime, searcher, dir, dht_file, stop, tasks, thread: Some(thread) })
+        let swarm = &settings.swarm;
+        let relays = swarm.use_trackers && swarm.proxy.is_none() && swarm.bind_device.is_none();
+        Ok(SwarmSession {
+            session,
+            runtime,
+            searcher,
+            dir,
+            dht_file,
+            relays,
+            stop,
+            tasks,
+            thread: Some(thread),
+        })
     }
 
-    /// Waits until every torrent that nobody reads any more is out of the session.
-    pub async fn settled(&self) {
-        self.tasks.close();
-        self.tasks.wait().await;
-        self.tasks.reopen();
+    /// What came and went so far.
+    pub fn traffic(&self) -> Traffic {
+        let counters = self.session.stats_snapshot().counters;
+        let nodes = self.searcher.dht.as_ref().map(|dht| dht.stats());
+        Traffic {
+            received: counters.fetched_bytes,
+            given: counters.uploaded_bytes,
+            dht_nodes: nodes.map(|nodes| nodes.routing_table_size + nodes.routing_table_size_v6),
+        }
     }
 
     /// Where librqbit looks for a torrent's bit field when it is added.
@@ -174,11 +205,31 @@ impl Boot {
             dialer: Dialer::new(swarm),
             announcer,
             dht: session.get_dht().cloned(),
+            lsd: self.local_discovery().await,
+            port: session.announce_port(),
             peer_id,
             waits: self.settings.waits,
-            use_trackers: swarm.use_trackers,
         };
         Ok((session, searcher))
+    }
+
+    /// Our own beside librqbit's, which speaks up only once a torrent is added.
+    async fn local_discovery(&self) -> Option<LocalServiceDiscovery> {
+        let swarm = &self.settings.swarm;
+        if !uses_lsd(swarm) {
+            return None;
+        }
+        let start = async {
+            let device = swarm.bind_device.as_deref().map(BindDevice::new_from_name).transpose()?;
+            LocalServiceDiscovery::new(LocalServiceDiscoveryOptions {
+                cancel_token: self.stop.child_token(),
+                cookie: None,
+                bind_device: device.as_ref(),
+            })
+            .await
+        };
+        let started = start.await;
+        started.inspect_err(|error| tracing::warn!("no local service discovery: {error:#}")).ok()
     }
 
     fn options(&self, peer_id: Id20) -> SessionOptions {
@@ -201,7 +252,7 @@ impl Boot {
             ratelimits: LimitsConfig { upload_bps: swarm.upload_limit, download_bps: swarm.download_limit },
             peer_limit: Some(swarm.peer_limit),
             disable_upload: !swarm.upload,
-            disable_local_service_discovery: !swarm.lsd || swarm.proxy.is_some(),
+            disable_local_service_discovery: !uses_lsd(swarm),
             ipv4_only: swarm.ipv4_only,
             client_name_and_version: Some(CLIENT_NAME.into()),
             ..SessionOptions::default()
@@ -232,6 +283,11 @@ const DISCARD_PORT: u16 = 9;
 /// The DHT is UDP and would bypass a proxy.
 fn uses_dht(swarm: &SwarmSettings) -> bool {
     swarm.dht && swarm.proxy.is_none()
+}
+
+/// So is local service discovery.
+fn uses_lsd(swarm: &SwarmSettings) -> bool {
+    swarm.lsd && swarm.proxy.is_none()
 }
 
 fn listener(swarm: &SwarmSettings) -> ListenerOptions {

@@ -1,7 +1,7 @@
 //! One announce to one tracker, HTTP or UDP, bounded in time and memory.
 //!
-//! librqbit announces too once the torrent runs, but tells nobody what came of it; these announces are how an attempt
-//! knows which tracker answered, and how its rounds move on when none does.
+//! These announces are how an attempt knows which tracker answered, and how its rounds move on when none does. librqbit's
+//! own tell nobody what came of them, and read an answer of any length.
 
 use std::{
     io,
@@ -24,8 +24,6 @@ const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_ANSWER: usize = 1 << 20;
 /// Peers asked for.
 const WANTED: u32 = 100;
-/// What is left to download is unknown; anything but 0, which would make us a seed that other seeds are not told of.
-const LEFT: u64 = u32::MAX as u64;
 /// A datagram may get lost: it is sent again after this.
 const UDP_RESEND: Duration = Duration::from_secs(3);
 /// What a UDP conversation starts with (BEP 15).
@@ -47,6 +45,35 @@ fn silent(reason: impl Into<String>) -> Unanswered {
 
 fn refused(reason: impl Into<String>) -> Unanswered {
     Unanswered { reason: reason.into(), network_is_up: true }
+}
+
+/// What a tracker is told of a torrent.
+#[derive(Debug, Clone, Copy)]
+pub struct Transfer {
+    /// Bytes sent to peers.
+    pub uploaded: u64,
+    /// Bytes received and verified.
+    pub downloaded: u64,
+    /// Bytes still wanted.
+    pub left: u64,
+    /// The first announce of this torrent.
+    pub started: bool,
+}
+
+impl Transfer {
+    /// Before anything is known of the torrent. What is left is anything but 0, which would make us a seed that
+    /// other seeds are not told of.
+    pub const UNKNOWN: Transfer =
+        Transfer { uploaded: 0, downloaded: 0, left: u32::MAX as u64, started: true };
+}
+
+/// What a tracker answers.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Peers, as far as they can be dialled.
+    pub peers: Vec<SocketAddr>,
+    /// When it wants to hear of us again.
+    pub interval: Duration,
 }
 
 /// Announces one torrent at a time to any tracker.
@@ -72,12 +99,17 @@ impl Announcer {
         })
     }
 
-    /// The peers that a tracker names.
-    pub async fn announce(&self, tracker: &Url, info_hash: InfoHash) -> Result<Vec<SocketAddr>, Unanswered> {
+    /// What a tracker answers, within ten seconds.
+    pub async fn announce(
+        &self,
+        tracker: &Url,
+        info_hash: InfoHash,
+        transfer: Transfer,
+    ) -> Result<Answer, Unanswered> {
         let announcing = async {
             match tracker.scheme() {
-                "udp" => self.announce_udp(tracker, info_hash).await,
-                _ => self.announce_http(tracker, info_hash).await,
+                "udp" => self.announce_udp(tracker, info_hash, transfer).await,
+                _ => self.announce_http(self.announce_url(tracker, info_hash, transfer)).await,
             }
         };
         tokio::time::timeout(ANNOUNCE_TIMEOUT, announcing)
@@ -85,9 +117,8 @@ impl Announcer {
             .unwrap_or_else(|_| Err(silent("no answer in time")))
     }
 
-    async fn announce_http(&self, tracker: &Url, info_hash: InfoHash) -> Result<Vec<SocketAddr>, Unanswered> {
-        let mut response =
-            self.http.get(self.announce_url(tracker, info_hash)).send().await.map_err(from_reqwest)?;
+    async fn announce_http(&self, url: Url) -> Result<Answer, Unanswered> {
+        let mut response = self.http.get(url).send().await.map_err(from_reqwest)?;
         if !response.status().is_success() {
             return Err(refused(format!("it answered {}", response.status())));
         }
@@ -98,14 +129,16 @@ impl Announcer {
             }
             body.extend_from_slice(&part);
         }
-        peers_in(&body)
+        read_answer(&body)
     }
 
-    fn announce_url(&self, tracker: &Url, info_hash: InfoHash) -> Url {
+    fn announce_url(&self, tracker: &Url, info_hash: InfoHash, transfer: Transfer) -> Url {
+        let Transfer { uploaded, downloaded, left, started } = transfer;
+        let event = if started { "&event=started" } else { "" };
         let own = tracker.query().map(|own| format!("{own}&")).unwrap_or_default();
         let query = format!(
-            "{own}info_hash={}&peer_id={}&port={}&uploaded=0&downloaded=0&left={LEFT}&compact=1&no_peer_id=1\
-             &event=started&numwant={WANTED}",
+            "{own}info_hash={}&peer_id={}&port={}&uploaded={uploaded}&downloaded={downloaded}&left={left}\
+             &compact=1&no_peer_id=1&numwant={WANTED}{event}",
             percent_encode(info_hash.bytes(), NON_ALPHANUMERIC),
             percent_encode(&self.peer_id.0, NON_ALPHANUMERIC),
             self.port,
@@ -115,16 +148,22 @@ impl Announcer {
         url
     }
 
-    async fn announce_udp(&self, tracker: &Url, info_hash: InfoHash) -> Result<Vec<SocketAddr>, Unanswered> {
+    async fn announce_udp(
+        &self,
+        tracker: &Url,
+        info_hash: InfoHash,
+        transfer: Transfer,
+    ) -> Result<Answer, Unanswered> {
         if !self.udp {
             return Err(silent("UDP cannot go through the proxy"));
         }
         let host = tracker.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let addresses = tokio::net::lookup_host((host, tracker.port().unwrap_or(80))).await;
         let mut last = silent("its name has no address");
+        let fields = self.announce_fields(info_hash, transfer);
         for address in addresses.map_err(|error| silent(error.to_string()))? {
-            match self.converse(address, info_hash).await {
-                Ok(peers) => return Ok(peers),
+            match self.converse(address, &fields).await {
+                Ok(answer) => return Ok(answer),
                 Err(error) => last = error,
             }
         }
@@ -132,18 +171,17 @@ impl Announcer {
     }
 
     /// Connect and announce (BEP 15).
-    async fn converse(
-        &self,
-        tracker: SocketAddr,
-        info_hash: InfoHash,
-    ) -> Result<Vec<SocketAddr>, Unanswered> {
+    async fn converse(&self, tracker: SocketAddr, fields: &[u8]) -> Result<Answer, Unanswered> {
+        let cut_short = || refused("its answer is cut short");
         let socket = self.socket(tracker).await.map_err(from_io)?;
         let answer = ask(&socket, &UDP_MAGIC.to_be_bytes(), 0, &[]).await?;
-        let connection = answer.get(..8).ok_or_else(|| refused("its answer is cut short"))?;
-        let answer = ask(&socket, connection, 1, &self.announce_fields(info_hash)).await?;
-        // Interval, leechers and seeders come before the peers.
-        let peers = answer.get(12..).ok_or_else(|| refused("its answer is cut short"))?;
-        Ok(if tracker.is_ipv4() { compact_v4(peers) } else { compact_v6(peers) })
+        let answer = ask(&socket, answer.get(..8).ok_or_else(cut_short)?, 1, fields).await?;
+        // Leechers and seeders come between the interval and the peers.
+        let (interval, peers) = answer.split_first_chunk().zip(answer.get(12..)).ok_or_else(cut_short)?;
+        Ok(Answer {
+            peers: if tracker.is_ipv4() { compact_v4(peers) } else { compact_v6(peers) },
+            interval: Duration::from_secs(u32::from_be_bytes(*interval.0).into()),
+        })
     }
 
     async fn socket(&self, tracker: SocketAddr) -> io::Result<UdpSocket> {
@@ -157,16 +195,17 @@ impl Announcer {
         Ok(socket)
     }
 
-    fn announce_fields(&self, info_hash: InfoHash) -> Vec<u8> {
+    fn announce_fields(&self, info_hash: InfoHash, transfer: Transfer) -> Vec<u8> {
         const STARTED: u32 = 2;
+        let event = if transfer.started { STARTED } else { 0 };
         let mut fields = Vec::with_capacity(82);
         fields.extend_from_slice(info_hash.bytes());
         fields.extend_from_slice(&self.peer_id.0);
-        for number in [0, LEFT, 0] {
+        for number in [transfer.downloaded, transfer.left, transfer.uploaded] {
             fields.extend_from_slice(&number.to_be_bytes());
         }
         // Event, our address (0: as seen by the tracker), a key, how many peers.
-        for number in [STARTED, 0, rand::random(), WANTED] {
+        for number in [event, 0, rand::random(), WANTED] {
             fields.extend_from_slice(&number.to_be_bytes());
         }
         fields.extend_from_slice(&self.port.to_be_bytes());
@@ -202,7 +241,7 @@ async fn hear(socket: &UdpSocket, buf: &mut [u8], transaction: [u8; 4]) -> io::R
     }
 }
 
-fn peers_in(body: &[u8]) -> Result<Vec<SocketAddr>, Unanswered> {
+fn read_answer(body: &[u8]) -> Result<Answer, Unanswered> {
     let nonsense = || refused("its answer makes no sense");
     if !is_well_formed(body) {
         return Err(nonsense());
@@ -223,7 +262,13 @@ fn peers_in(body: &[u8]) -> Result<Vec<SocketAddr>, Unanswered> {
     if let Some(BencodeValueBorrowed::Bytes(compact)) = answer.get(&ByteBuf(b"peers6")) {
         peers.extend(compact_v6(compact.as_ref()));
     }
-    Ok(peers)
+    let interval = match answer.get(&ByteBuf(b"interval")) {
+        Some(BencodeValueBorrowed::Integer(seconds)) => {
+            Duration::from_secs((*seconds).try_into().unwrap_or(0))
+        }
+        _ => Duration::ZERO,
+    };
+    Ok(Answer { peers, interval })
 }
 
 fn dictionary_peer(peer: &BencodeValueBorrowed<'_>) -> Option<SocketAddr> {
@@ -319,14 +364,16 @@ mod tests {
 
     #[test]
     fn answers_are_peers_or_reasons() {
-        let peers = peers_in(b"d8:intervali60e5:peers12:\x7f\0\0\x01\x1a\xe1\x7f\0\0\x02\0\0e").unwrap();
-        assert_eq!(peers, ["127.0.0.1:6881".parse().unwrap()], "port 0 cannot be dialled");
-        let listed = peers_in(b"d5:peersld2:ip3:::14:porti7eed2:ip1:x4:porti7eeee").unwrap();
-        assert_eq!(listed, ["[::1]:7".parse().unwrap()]);
-        assert_eq!(peers_in(b"d8:intervali60ee").unwrap(), []);
-        let error = peers_in(b"d14:failure reason4:gonee").unwrap_err();
+        let answer = read_answer(b"d8:intervali60e5:peers12:\x7f\0\0\x01\x1a\xe1\x7f\0\0\x02\0\0e").unwrap();
+        assert_eq!(answer.peers, ["127.0.0.1:6881".parse().unwrap()], "port 0 cannot be dialled");
+        assert_eq!(answer.interval, Duration::from_secs(60));
+        let listed = read_answer(b"d5:peersld2:ip3:::14:porti7eed2:ip1:x4:porti7eeee").unwrap();
+        assert_eq!(listed.peers, ["[::1]:7".parse().unwrap()]);
+        let nobody = Answer { peers: Vec::new(), interval: Duration::ZERO };
+        assert_eq!(read_answer(b"d8:intervali-5ee").unwrap(), nobody);
+        let error = read_answer(b"d14:failure reason4:gonee").unwrap_err();
         assert!(error.network_is_up && error.reason.contains("gone"));
-        assert!(peers_in(b"<html>").unwrap_err().reason.contains("no sense"));
+        assert!(read_answer(b"<html>").unwrap_err().reason.contains("no sense"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{PATIENCE, Torrent};
+use super::{PATIENCE, Torrent, process};
 
 /// An aria2c process that seeds one torrent on loopback; killed when dropped.
 pub struct Aria2 {
@@ -25,7 +25,8 @@ impl Aria2 {
         torrent.write_content(dir.path());
         let metainfo = dir.path().join("seeded.torrent");
         std::fs::write(&metainfo, torrent.metainfo()).unwrap();
-        let mut child = Command::new("aria2c")
+        let mut command = Command::new("aria2c");
+        command
             .args(["--no-conf", "--console-log-level=notice", "--summary-interval=0", "--enable-color=false"])
             .args([
                 "--enable-dht=false",
@@ -39,9 +40,9 @@ impl Aria2 {
             .arg(&metainfo)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("aria2c cannot be started; install the package aria2");
+            .stderr(Stdio::null());
+        let mut child =
+            process::spawn(&mut command).expect("aria2c cannot be started; install the package aria2");
         let port = listening_port(&mut child);
         Self { child, addr: SocketAddr::from(([127, 0, 0, 1], port)), _dir: dir }
     }

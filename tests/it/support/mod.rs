@@ -8,6 +8,7 @@ pub mod aria2;
 pub mod bencode;
 pub mod dht;
 pub mod peer;
+pub mod process;
 pub mod proxy;
 pub mod seeder;
 pub mod serve;

@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use super::{PATIENCE, Torrent, until};
+use super::{PATIENCE, Torrent, process, until};
 
 pub use rustix::process::Signal;
 
@@ -74,6 +74,14 @@ impl Sandbox {
     pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.path(name);
         std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// Makes a named pipe in that directory.
+    pub fn make_pipe(&self, name: &str) -> PathBuf {
+        use rustix::fs::{CWD, Mode, mkfifoat};
+        let path = self.path(name);
+        mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).unwrap();
         path
     }
 
@@ -239,7 +247,7 @@ impl Invocation {
         let mut command = self.command();
         let terminal = self.attach_stdout(&mut command);
         let line = written(&command);
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{line}: {error}"));
+        let mut child = process::spawn(&mut command).unwrap_or_else(|error| panic!("{line}: {error}"));
         // The command's own copy of a terminal or file would keep it open after the program's end.
         drop(command);
         let run = Run::of(line, Pid::from_child(&child), self.root.clone());
@@ -416,13 +424,6 @@ impl Run {
 
     pub fn pid(&self) -> i32 {
         self.seen.pid.as_raw_nonzero().get()
-    }
-
-    /// The most memory that it has had in use so far, in bytes.
-    pub fn peak_memory(&self) -> usize {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a running process");
-        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
     }
 
     pub fn has_ended(&self) -> bool {

@@ -64,8 +64,10 @@ impl HttpTracker {
         let announces = watch::Sender::new(Vec::new());
         let (current, seen) = (answer.clone(), announces.clone());
         let server = WebServer::start(move |request| {
+            let reply = http_reply(&current.lock().unwrap());
+            // Whoever waits for an announce may change the answer: this one's is settled.
             seen.send_modify(|seen| seen.extend(announce_of(request)));
-            http_reply(&current.lock().unwrap())
+            reply
         });
         Self { server: server.await, announces, answer }
     }

@@ -87,6 +87,11 @@ impl WebServer {
         self.seen.requests.borrow().clone()
     }
 
+    /// Waits until so many requests have come.
+    pub async fn wait_for_requests(&self, count: usize) {
+        until(&self.seen.requests, &format!("{count} HTTP requests"), |seen| seen.len() >= count).await;
+    }
+
     /// Waits until so many floods have ended; how many bytes were taken of each.
     pub async fn wait_for_floods(&self, count: usize) -> Vec<usize> {
         until(&self.seen.floods, &format!("the end of {count} floods"), |floods| floods.len() >= count).await

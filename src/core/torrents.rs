@@ -1,0 +1,248 @@
+//! The torrents of this process: one attempt at a time for each, one set of locks, pieces and playheads for all its readers.
+//!
+//! Whoever wants a torrent takes its [`Turn`]. Who had to wait for somebody else's turn and finds that it failed gets that
+//! failure, instead of making the same attempt again.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::{
+    Error,
+    janitor::{Lease, WriterLock},
+    reader::Torrent,
+    source::InfoHash,
+    status::Status,
+    swarm::{Found, KeeperGuard},
+};
+
+/// Every torrent that is, or lately was, open.
+#[derive(Default)]
+pub struct Torrents {
+    slots: Mutex<HashMap<InfoHash, Arc<Slot>>>,
+}
+
+/// One torrent's place.
+#[derive(Default)]
+pub struct Slot {
+    gate: tokio::sync::Mutex<()>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    live: Option<Arc<Live>>,
+    /// Counts failed turns, with what the last one failed of.
+    failures: (u64, Option<Error>),
+}
+
+impl Torrents {
+    /// A torrent's place, made when it is missing.
+    pub fn slot(&self, info_hash: InfoHash) -> Arc<Slot> {
+        lock(&self.slots).entry(info_hash).or_default().clone()
+    }
+
+    /// Ends a torrent, whoever reads it, and waits until nobody writes it any more.
+    pub async fn close(&self, info_hash: &InfoHash) {
+        let slot = lock(&self.slots).remove(info_hash);
+        let live = slot.and_then(|slot| lock(&slot.inner).live.take());
+        let keeper = live.and_then(|live| lock(&live.swarm).keeper.take());
+        if let Some(keeper) = keeper {
+            keeper.stop().await;
+        }
+    }
+
+    /// Whether a torrent is live.
+    pub fn is_open(&self, info_hash: &InfoHash) -> bool {
+        lock(&self.slots).get(info_hash).is_some_and(|slot| lock(&slot.inner).live.is_some())
+    }
+
+    /// The live torrents.
+    pub fn live(&self) -> Vec<Arc<Live>> {
+        lock(&self.slots).values().filter_map(|slot| lock(&slot.inner).live.clone()).collect()
+    }
+
+    /// Makes room for one more beside at most `most`: the one that was unread for longest gives way, if any was.
+    pub fn make_room(&self, most: usize) -> Result<(), Error> {
+        let mut slots = lock(&self.slots);
+        let live = |slot: &Slot| lock(&slot.inner).live.is_some();
+        if slots.values().filter(|slot| live(slot)).count() < most {
+            return Ok(());
+        }
+        let idle = slots.iter().filter(|(_, slot)| live(slot) && !slot.is_kept(Duration::ZERO));
+        let oldest = idle.max_by_key(|(_, slot)| slot.idle()).map(|(hash, _)| *hash);
+        let oldest = oldest
+            .ok_or_else(|| Error::Busy(format!("{most} torrents are being read already; try again later")))?;
+        slots.remove(&oldest);
+        Ok(())
+    }
+
+    /// Lets go of torrents that nobody has read for `grace`; to be called every now and then.
+    pub fn let_go_of_idle(&self, grace: Duration) {
+        lock(&self.slots).retain(|_, slot| slot.is_kept(grace));
+    }
+}
+
+impl Slot {
+    /// Waits for this torrent's turn.
+    pub async fn turn(&self) -> Result<Turn<'_>, Error> {
+        let before = lock(&self.inner).failures.0;
+        let gate = self.gate.lock().await;
+        let failures = lock(&self.inner).failures.clone();
+        match failures {
+            (after, Some(error)) if after > before => Err(error),
+            _ => Ok(Turn { slot: self, _gate: gate }),
+        }
+    }
+
+    fn is_kept(&self, grace: Duration) -> bool {
+        // Somebody's turn: it is about to be read.
+        let Ok(_gate) = self.gate.try_lock() else { return true };
+        self.idle().is_some_and(|idle| idle < grace || idle.is_zero())
+    }
+
+    /// How long nobody has read it; `None` when there is nothing to read.
+    fn idle(&self) -> Option<Duration> {
+        lock(&self.inner).live.as_ref().map(|live| match live.torrent.audience.readers() {
+            0 => live.torrent.audience.idle().max(Duration::from_nanos(1)),
+            _ => Duration::ZERO,
+        })
+    }
+}
+
+/// The right to prepare a torrent.
+pub struct Turn<'a> {
+    slot: &'a Slot,
+    _gate: tokio::sync::MutexGuard<'a, ()>,
+}
+
+impl Turn<'_> {
+    /// The torrent as an earlier turn left it, if it can still be read.
+    pub fn live(&self) -> Option<Arc<Live>> {
+        lock(&self.slot.inner).live.clone()
+    }
+
+    /// Makes the torrent live.
+    pub fn enliven(&self, live: Live) -> Arc<Live> {
+        let live = Arc::new(live);
+        lock(&self.slot.inner).live = Some(live.clone());
+        live
+    }
+
+    /// Ends the turn; those who waited for it get its failure.
+    pub fn end<T>(self, result: Result<T, Error>) -> Result<T, Error> {
+        let mut inner = lock(&self.slot.inner);
+        if let Err(error @ (Error::Failed { .. } | Error::Offline(_))) = &result {
+            inner.failures = (inner.failures.0 + 1, Some(error.clone()));
+        }
+        drop(inner);
+        result
+    }
+}
+
+/// A torrent that is open.
+pub struct Live {
+    /// What its readers share.
+    pub torrent: Arc<Torrent>,
+    /// What it is doing.
+    pub status: watch::Sender<Status>,
+    lease: Lease,
+    wanted: watch::Sender<BTreeSet<usize>>,
+    swarm: Mutex<Swarming>,
+    /// A failure was recorded, and nothing succeeded since.
+    failed: Arc<AtomicBool>,
+}
+
+/// Its part in the swarm.
+#[derive(Default)]
+struct Swarming {
+    keeper: Option<KeeperGuard>,
+    writer: Option<WriterLock>,
+    found: Option<Found>,
+}
+
+impl Live {
+    /// A torrent whose metainfo is known.
+    pub fn new(
+        torrent: Torrent,
+        lease: Lease,
+        (writer, found): (Option<WriterLock>, Option<Found>),
+        status: watch::Sender<Status>,
+        failed: Arc<AtomicBool>,
+    ) -> Self {
+        Live {
+            torrent: Arc::new(torrent),
+            status,
+            lease,
+            wanted: watch::Sender::default(),
+            swarm: Mutex::new(Swarming { keeper: None, writer, found }),
+            failed,
+        }
+    }
+
+    /// Whether the swarm fetches the file already.
+    pub fn wants_already(&self, file: usize) -> bool {
+        self.is_kept_going() && self.wanted.borrow().contains(&file)
+    }
+
+    /// Adds a file to those that are wanted; whether a keeper runs that takes it up.
+    pub fn want(&self, file: usize) -> bool {
+        self.wanted.send_modify(|files| {
+            files.insert(file);
+        });
+        self.is_kept_going()
+    }
+
+    /// The files that are wanted.
+    pub fn wanted(&self) -> watch::Receiver<BTreeSet<usize>> {
+        self.wanted.subscribe()
+    }
+
+    /// Whether the swarm fetches it.
+    pub fn is_kept_going(&self) -> bool {
+        lock(&self.swarm).keeper.is_some() && self.torrent.ended.borrow().is_none()
+    }
+
+    /// The locks that a keeper holds while it writes.
+    pub fn writer(&self, doing: &str) -> Result<(WriterLock, Lease), Error> {
+        let mut swarm = lock(&self.swarm);
+        // A keeper that ended must have let its lock go before the next one takes it.
+        swarm.keeper = None;
+        let writer = match swarm.writer.take() {
+            Some(writer) => writer,
+            None => self.lease.writer(doing)?,
+        };
+        Ok((writer, self.lease.clone()))
+    }
+
+    /// What the search for the metainfo found beside it, once.
+    pub fn take_found(&self) -> Option<Found> {
+        lock(&self.swarm).found.take()
+    }
+
+    /// Whether this failure is the first since the last success: the one that counts.
+    pub fn fails_first(&self) -> bool {
+        !self.failed.swap(true, Ordering::AcqRel)
+    }
+
+    /// A reader got its first byte.
+    pub fn succeeds(&self) {
+        self.failed.store(false, Ordering::Release);
+    }
+
+    /// The keeper lives as long as the torrent is open.
+    pub fn keep(&self, keeper: KeeperGuard) {
+        lock(&self.swarm).keeper = Some(keeper);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

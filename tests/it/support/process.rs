@@ -1,0 +1,29 @@
+//! How the tests start processes.
+//!
+//! Between fork and exec a child holds a copy of every file that this process has open, locks included. A test that
+//! looks at locks of its own must know that there is no such copy: see [`none_starting`].
+
+use std::{
+    io,
+    process::{Child, Command, Output},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+static STARTING: Mutex<()> = Mutex::new(());
+
+/// Starts a process; returns when it is a program of its own.
+pub fn spawn(command: &mut Command) -> io::Result<Child> {
+    let _starting = none_starting();
+    command.spawn()
+}
+
+/// Runs a process to its end; what it wrote, as far as `command` pipes that to us.
+pub fn output(command: &mut Command) -> Output {
+    spawn(command).and_then(Child::wait_with_output).unwrap()
+}
+
+/// While this lives no process is being started, and every one that was is a program of its own: what was closed
+/// before is closed for good, and its locks are gone.
+pub fn none_starting() -> MutexGuard<'static, ()> {
+    STARTING.lock().unwrap_or_else(PoisonError::into_inner)
+}
