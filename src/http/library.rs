@@ -52,6 +52,11 @@ pub trait Library: Send + Sync + 'static {
     /// The torrents that are open or kept open.
     fn torrents(&self) -> Vec<TorrentReport>;
 
+    /// How many there are.
+    fn count(&self) -> usize {
+        self.torrents().len()
+    }
+
     /// One of them.
     fn torrent(&self, info_hash: &InfoHash) -> Option<TorrentReport> {
         self.torrents().into_iter().find(|torrent| torrent.info_hash == *info_hash)

@@ -169,6 +169,10 @@ impl Library for Shelf {
         self.streamer.torrents().iter().map(|live| report(live)).collect()
     }
 
+    fn count(&self) -> usize {
+        self.streamer.torrents().len()
+    }
+
     async fn remove(&self, info_hash: &InfoHash) -> Result<Option<u64>, Error> {
         let freed = self.streamer.remove(info_hash).await?;
         Ok(Some(freed).filter(|freed| *freed > 0))

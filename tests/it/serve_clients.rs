@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use tempfile::TempDir;
 
 use crate::support::{
-    Answer, HttpTracker, KIB, MIB, Sandbox, Seeder, Serve, Torrent,
+    Answer, Behaviour, HttpTracker, KIB, MIB, Peer, Sandbox, Seeder, Serve, Torrent,
     serve::{path, program, succeeds},
 };
 
@@ -165,6 +165,22 @@ async fn ffmpeg_plays_an_mp4_whose_index_is_at_its_end() {
 #[tokio::test]
 async fn ffmpeg_plays_a_matroska_file() {
     plays_as_from_disk("mkv", &["-c:v", "mpeg4", "-c:a", "flac"]).await;
+}
+
+#[tokio::test]
+async fn ffmpeg_plays_and_seeks_while_the_film_comes_in() {
+    let bytes = film("mp4", &["-movflags", "-faststart", "-c:v", "mpeg4", "-c:a", "aac"]).await;
+    let torrent = Torrent::of("film.mp4", bytes.clone()).piece_length(16 * KIB).build();
+    let peer = Peer::start(&torrent, Behaviour::Rate { bytes_per_second: 300_000 }).await;
+    let sandbox = Sandbox::new();
+    let serve = Serve::start(sandbox.serve().peer(peer.addr())).await;
+    let kept = Kept { serve, dir: tempfile::tempdir().unwrap(), _sandbox: sandbox };
+    std::fs::write(kept.dir.path().join("local"), bytes).unwrap();
+    let url = kept.serve.file(&torrent) + "/0/film.mp4";
+    let (streamed, local) =
+        (frames(&kept, &url, &["-ss", "20"]).await, frames(&kept, "local", &["-ss", "20"]).await);
+    assert!(!local.is_empty() && streamed == local);
+    kept.serve.stop().await;
 }
 
 #[tokio::test]

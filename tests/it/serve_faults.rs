@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{MIB, Sandbox, Seeder, Serve, Torrent, serve::path};
+use crate::support::{Behaviour, MIB, Peer, Sandbox, Seeder, Serve, Torrent, serve::path};
 
 /// A server that has the whole torrent on disk.
 async fn kept(sandbox: &Sandbox, torrent: &Torrent) -> Serve {
@@ -98,6 +98,53 @@ async fn readers_that_pause_or_leave_give_everything_back() {
     }
     quiet(&serve, files + 2).await;
     assert_eq!(serve.metric("swarmcat_panics_total").await, 0.0);
+    serve.stop().await;
+}
+
+#[tokio::test]
+async fn a_hundred_requests_for_a_cold_torrent_are_one_attempt() {
+    let torrent = Torrent::single("film.mkv", 2 * MIB).build();
+    let peer = Peer::start(&torrent, Behaviour::Rate { bytes_per_second: 4_000_000 }).await;
+    let sandbox = Sandbox::new();
+    let serve = Serve::start(sandbox.serve().peer(peer.addr())).await;
+    let mut open = Vec::new();
+    for reader in 0..100 {
+        let lines = format!("Range: bytes={}-\r\n", reader * 20_000);
+        open.push((reader * 20_000, serve.send("GET", &path(&torrent), &lines).await));
+    }
+    for (start, mut stream) in open {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        assert!(
+            bytes.starts_with(b"HTTP/1.1 206") && bytes.ends_with(&torrent.content()[start..]),
+            "from {start}"
+        );
+    }
+    let torrents = serve.json("GET", "/torrents").await;
+    assert_eq!(torrents["torrents"].as_array().unwrap().len(), 1);
+    assert_eq!(torrents["torrents"][0]["verified"], 2 * MIB);
+    serve.stop().await;
+}
+
+#[tokio::test]
+async fn two_hundred_paused_readers_do_not_hold_up_a_download() {
+    raise_limit_on_files();
+    let torrent = Torrent::single("film.mkv", 12 * MIB).build();
+    let peer = Peer::start(&torrent, Behaviour::Rate { bytes_per_second: 3_000_000 }).await;
+    let sandbox = Sandbox::new();
+    let serve = Serve::start(sandbox.serve().peer(peer.addr())).await;
+    let mut paused = Vec::new();
+    for _ in 0..200 {
+        paused.push(serve.send("GET", &path(&torrent), "").await);
+    }
+    for stream in &mut paused {
+        stream.read_exact(&mut [0; 12]).await.unwrap();
+    }
+    let began = Instant::now();
+    let answer = serve.get(&path(&torrent)).await;
+    assert!(answer.status == 200 && answer.body == torrent.content());
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    drop(paused);
     serve.stop().await;
 }
 

@@ -13,7 +13,7 @@ use std::{
 use tokio::io::AsyncReadExt;
 
 use crate::support::{
-    Behaviour, KIB, MIB, Peer, Sandbox, Seeder, Serve, Signal, Torrent,
+    Behaviour, KIB, MIB, Peer, Sandbox, Seeder, Serve, Signal, Torrent, process,
     serve::{path, succeeds},
 };
 
@@ -132,7 +132,8 @@ async fn a_unix_socket_serves_its_owner_and_goes_with_the_server() {
 /// Starts `serve` as systemd would: with these sockets from descriptor 3 on, and a place to report to.
 fn activated(sandbox: &Sandbox, socket: OwnedFd, notify: &std::path::Path) -> Child {
     let script = "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
-    Command::new("sh")
+    let mut command = Command::new("sh");
+    command
         .args(["-c", script, "sh", env!("CARGO_BIN_EXE_swarmcat"), "serve", "--no-dht"])
         .arg("--temp-dir")
         .arg(sandbox.temp())
@@ -141,9 +142,8 @@ fn activated(sandbox: &Sandbox, socket: OwnedFd, notify: &std::path::Path) -> Ch
         .env("NOTIFY_SOCKET", notify)
         .stdin(Stdio::from(socket))
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+        .stderr(Stdio::null());
+    process::spawn(&mut command).unwrap()
 }
 
 #[tokio::test]

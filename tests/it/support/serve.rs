@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{PATIENCE, Run, Sandbox, Signal, Torrent, WORLD, swarmcat::Invocation};
+use super::{PATIENCE, Run, Sandbox, Signal, Torrent, WORLD, process, swarmcat::Invocation};
 
 /// A server on a free loopback port; killed when dropped.
 pub struct Serve {
@@ -141,9 +141,12 @@ pub async fn program(dir: &Path, line: &[&str]) -> (i32, Vec<u8>, String) {
     let mut command = Command::new(line[0]);
     command.args(&line[1..]).current_dir(dir).stdin(Stdio::null());
     let name = line.join(" ");
-    let ran = WORLD.spawn_blocking(move || command.output());
-    let output = timeout(PATIENCE, ran).await.unwrap_or_else(|_| panic!("{name} did not end")).unwrap();
-    let output = output.unwrap_or_else(|error| panic!("{name}: {error}; is its package installed?"));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = process::spawn(&mut command);
+    let child = child.unwrap_or_else(|error| panic!("{name}: {error}; is its package installed?"));
+    let ran = WORLD.spawn_blocking(move || child.wait_with_output());
+    let output =
+        timeout(PATIENCE, ran).await.unwrap_or_else(|_| panic!("{name} did not end")).unwrap().unwrap();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     (output.status.code().unwrap_or(-1), output.stdout, told)
 }
