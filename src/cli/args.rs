@@ -332,7 +332,7 @@ struct SwarmArgs {
     /// Free space to leave on the disk [default: 256MiB]
     #[arg(long, global = true, env = "SWARMCAT_MIN_FREE", value_name = "SIZE", value_parser = values::size)]
     min_free: Option<u64>,
-    /// Bytes that all torrents in the temp directory may take [default: no limit]
+    /// Disk that all torrents together may take [default: no limit]
     #[arg(long, global = true, env = "SWARMCAT_MAX_DISK", value_name = "SIZE", value_parser = values::size)]
     max_disk: Option<u64>,
 }
