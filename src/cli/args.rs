@@ -188,7 +188,7 @@ Examples:
   SWARMCAT_TOKEN=$(openssl rand -hex 16) swarmcat serve --listen 0.0.0.0:7000")]
 struct ServeArgs {
     /// Address or unix:PATH to listen at (repeat for more) [default: port 7000 of both loopbacks]
-    #[arg(short, long, env = "SWARMCAT_LISTEN", value_name = "ADDR:PORT", value_delimiter = ' ',
+    #[arg(long, env = "SWARMCAT_LISTEN", value_name = "ADDR:PORT", value_delimiter = ' ',
           value_parser = values::place)]
     listen: Option<Vec<Place>>,
     /// Secret that every request must show (Authorization: Bearer, or ?token=)
