@@ -274,6 +274,7 @@ fn short_help_of_stream() {
           --bind-device <DEVICE>        Network device to use, such as wg0
           --ipv4-only                   Never use IPv6
           --min-free <SIZE>             Free space to leave on the disk [default: 256MiB]
+          --max-disk <SIZE>             Disk that all torrents together may take [default: no limit]
 
     Waits:
           --peer-timeout <DURATION>   Give up when no peer was reached after [default: 60s]
@@ -335,6 +336,7 @@ fn short_help_of_serve() {
           --bind-device <DEVICE>        Network device to use, such as wg0
           --ipv4-only                   Never use IPv6
           --min-free <SIZE>             Free space to leave on the disk [default: 256MiB]
+          --max-disk <SIZE>             Disk that all torrents together may take [default: no limit]
 
     Waits:
           --peer-timeout <DURATION>   Give up when no peer was reached after [default: 60s]

@@ -46,6 +46,7 @@ pub struct Shelf {
 impl Shelf {
     /// The core with these settings; nothing is opened or started before it is needed.
     pub fn new(settings: Settings) -> Self {
+        let settings = Settings { evict_idle: true, ..settings };
         Self { streamer: Arc::new(Streamer::new(settings.clone())), settings, measured: Mutex::default() }
     }
 
@@ -147,6 +148,7 @@ impl Library for Shelf {
             source: Source::Magnet(wanted.magnet),
             selector: wanted.selector,
             force: wanted.force,
+            client: wanted.client,
             range: Box::new(move |opened| Ok(range(opened.media()))),
             status: watch::Sender::new(Status::default()),
         };
