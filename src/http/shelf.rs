@@ -69,7 +69,7 @@ impl Shelf {
 
     fn is_cooling(&self, info_hash: &InfoHash, client: Option<IpAddr>) -> bool {
         let now = OffsetDateTime::now_utc();
-        self.streamer.table().check(info_hash, client, now).is_ok_and(|found| found.is_some())
+        self.streamer.table().is_cooling(info_hash, client, now).unwrap_or(false)
     }
 
     fn temp_bytes(&self) -> u64 {
@@ -161,6 +161,16 @@ impl Library for Shelf {
         !kept.is_dir()
             && !self.streamer.is_open(info_hash)
             && (wanted.force || !self.is_cooling(info_hash, wanted.client))
+    }
+
+    fn asks(&self, wanted: &Wanted) -> bool {
+        let info_hash = &wanted.magnet.info_hash;
+        let settled = |live: &Live| live.is_kept_going() || report(live).state == TorrentState::Complete;
+        let mut open = self.streamer.torrents().into_iter();
+        match open.find(|live| live.torrent.content.metainfo().info_hash == *info_hash) {
+            Some(live) => !settled(&live),
+            None => wanted.force || !self.is_cooling(info_hash, wanted.client),
+        }
     }
 
     fn table(&self) -> Arc<FailedTable> {

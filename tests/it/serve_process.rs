@@ -13,7 +13,7 @@ use std::{
 use tokio::io::AsyncReadExt;
 
 use crate::support::{
-    Behaviour, KIB, MIB, Peer, Sandbox, Seeder, Serve, Signal, Torrent, process,
+    Answer, Behaviour, HttpTracker, KIB, MIB, Peer, Sandbox, Seeder, Serve, Signal, Torrent, process,
     serve::{path, succeeds},
 };
 
@@ -113,6 +113,27 @@ async fn a_failure_that_another_process_forgets_is_forgotten_here_too() {
     assert_eq!(serve.get(&target).await.kind(), "no_peers", "it was tried again");
     assert_eq!(serve.json("POST", "/admin/failed-torrents/clear").await["cleared"], 1);
     assert!(sandbox.failed().is_empty());
+    serve.stop().await;
+}
+
+#[tokio::test]
+async fn a_torrent_that_was_begun_goes_on_with_the_trackers_of_a_later_request() {
+    let torrent = Torrent::single("film.mkv", MIB).build();
+    let peer = Peer::serving(&torrent).await;
+    let sandbox = Sandbox::new();
+    let dir = sandbox.torrent_dir(&torrent);
+    sandbox.stream(torrent.hex()).peer(peer.addr()).args(["--range", "0-10"]).run().await.code(0);
+    assert!(dir.exists());
+    let tracker = HttpTracker::start(Answer::Peers(vec![peer.addr()])).await;
+    let serve = Serve::start(sandbox.serve().arg("--allow-private-peers").impatient()).await;
+    let target = format!("{}?tr={}", path(&torrent), tracker.url());
+    let answer = serve.get(&target).await;
+    assert!(answer.status == 200 && answer.body == torrent.content(), "{}", answer.status);
+    serve.stop().await;
+    let serve = Serve::start(sandbox.serve().impatient()).await;
+    let other = Torrent::single("other.mkv", MIB).build();
+    let refused = serve.get(&format!("{}?tr={}", path(&other), tracker.url())).await;
+    assert_eq!((refused.status, refused.kind().as_str()), (400, "bad_request"));
     serve.stop().await;
 }
 

@@ -92,6 +92,10 @@ impl Library for Shelf {
         wanted.magnet.info_hash.bytes()[0] != 2
     }
 
+    fn asks(&self, wanted: &Wanted) -> bool {
+        self.starts(wanted)
+    }
+
     fn table(&self) -> Arc<FailedTable> {
         self.table.clone()
     }
