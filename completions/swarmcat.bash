@@ -77,7 +77,7 @@ _swarmcat() {
 
     case "${cmd}" in
         swarmcat)
-            opts="-q -v -h -V --config --temp-dir --state-dir --quiet --verbose --log-format --progress --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --peer-timeout --timeout --stall-timeout --max-retries --help --version stream serve failed cleanup help"
+            opts="-q -v -h -V --config --temp-dir --state-dir --quiet --verbose --log-format --progress --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --help --version stream serve failed cleanup help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -147,6 +147,10 @@ _swarmcat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --max-disk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --peer-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -171,7 +175,7 @@ _swarmcat() {
             return 0
             ;;
         swarmcat__subcmd__cleanup)
-            opts="-n -q -v -h --older-than --dry-run --json --config --temp-dir --state-dir --quiet --verbose --log-format --progress --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --peer-timeout --timeout --stall-timeout --max-retries --help"
+            opts="-n -q -v -h --older-than --dry-run --json --config --temp-dir --state-dir --quiet --verbose --log-format --progress --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -245,6 +249,10 @@ _swarmcat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --max-disk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --peer-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -269,7 +277,7 @@ _swarmcat() {
             return 0
             ;;
         swarmcat__subcmd__failed)
-            opts="-q -v -h --config --temp-dir --state-dir --quiet --verbose --log-format --progress --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --peer-timeout --timeout --stall-timeout --max-retries --help list clear help"
+            opts="-q -v -h --config --temp-dir --state-dir --quiet --verbose --log-format --progress --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --help list clear help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -339,6 +347,10 @@ _swarmcat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --max-disk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --peer-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -363,7 +375,7 @@ _swarmcat() {
             return 0
             ;;
         swarmcat__subcmd__failed__subcmd__clear)
-            opts="-q -v -h --config --temp-dir --state-dir --quiet --verbose --log-format --progress --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --peer-timeout --timeout --stall-timeout --max-retries --help"
+            opts="-q -v -h --config --temp-dir --state-dir --quiet --verbose --log-format --progress --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -430,6 +442,10 @@ _swarmcat() {
                     return 0
                     ;;
                 --min-free)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -513,7 +529,7 @@ _swarmcat() {
             return 0
             ;;
         swarmcat__subcmd__failed__subcmd__list)
-            opts="-q -v -h --all --json --config --temp-dir --state-dir --quiet --verbose --log-format --progress --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --peer-timeout --timeout --stall-timeout --max-retries --help"
+            opts="-q -v -h --all --json --config --temp-dir --state-dir --quiet --verbose --log-format --progress --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -580,6 +596,10 @@ _swarmcat() {
                     return 0
                     ;;
                 --min-free)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -719,17 +739,13 @@ _swarmcat() {
             return 0
             ;;
         swarmcat__subcmd__serve)
-            opts="-l -q -v -h --listen --token --public-url --allow-host --allow-origin --trust-proxy --allow-public --allow-private-peers --max-connections --starts-per-minute --reader-timeout --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --peer-timeout --timeout --stall-timeout --max-retries --config --temp-dir --state-dir --quiet --verbose --log-format --progress --help"
+            opts="-q -v -h --listen --token --public-url --allow-host --allow-origin --trust-proxy --allow-public --allow-private-peers --max-connections --starts-per-minute --reader-timeout --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --config --temp-dir --state-dir --quiet --verbose --log-format --progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --listen)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -l)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -809,6 +825,10 @@ _swarmcat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --max-disk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --peer-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -853,7 +873,7 @@ _swarmcat() {
             return 0
             ;;
         swarmcat__subcmd__stream)
-            opts="-o -i -s -l -q -v -h --output --index --select --list --json --range --open --force --remove --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --peer-timeout --timeout --stall-timeout --max-retries --config --temp-dir --state-dir --quiet --verbose --log-format --progress --help"
+            opts="-o -i -s -l -q -v -h --output --index --select --list --json --range --open --force --remove --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --config --temp-dir --state-dir --quiet --verbose --log-format --progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -932,6 +952,10 @@ _swarmcat() {
                     return 0
                     ;;
                 --min-free)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-disk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

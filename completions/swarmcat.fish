@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_swarmcat_global_optspecs
-    string join \n config= temp-dir= state-dir= q/quiet v/verbose log-format= progress= peer= tracker= trackers-file= no-trackers no-dht dht-bootstrap= lsd no-upload listen-port= peer-limit= download-limit= upload-limit= proxy= bind-device= ipv4-only min-free= peer-timeout= timeout= stall-timeout= max-retries= h/help V/version
+    string join \n config= temp-dir= state-dir= q/quiet v/verbose log-format= progress= peer= tracker= trackers-file= no-trackers no-dht dht-bootstrap= lsd no-upload listen-port= peer-limit= download-limit= upload-limit= proxy= bind-device= ipv4-only min-free= max-disk= peer-timeout= timeout= stall-timeout= max-retries= h/help V/version
 end
 
 function __fish_swarmcat_needs_command
@@ -45,6 +45,7 @@ complete -c swarmcat -n "__fish_swarmcat_needs_command" -l upload-limit -d 'Byte
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -l proxy -d 'SOCKS5 proxy for peers and HTTP trackers; nothing goes around it' -r
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -l bind-device -d 'Network device to use, such as wg0' -r
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -l min-free -d 'Free space to leave on the disk [default: 256MiB]' -r
+complete -c swarmcat -n "__fish_swarmcat_needs_command" -l max-disk -d 'Disk that all torrents together may take [default: no limit]' -r
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -l peer-timeout -d 'Give up when no peer was reached after [default: 60s]' -r
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -l timeout -d 'Give up when no byte came after [default: 2m]' -r
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -l stall-timeout -d 'Give up when the stream stands still for [default: 60s]' -r
@@ -79,6 +80,7 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l upload-limi
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l proxy -d 'SOCKS5 proxy for peers and HTTP trackers; nothing goes around it' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l bind-device -d 'Network device to use, such as wg0' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l min-free -d 'Free space to leave on the disk [default: 256MiB]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l max-disk -d 'Disk that all torrents together may take [default: no limit]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l peer-timeout -d 'Give up when no peer was reached after [default: 60s]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l timeout -d 'Give up when no byte came after [default: 2m]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l stall-timeout -d 'Give up when the stream stands still for [default: 60s]' -r
@@ -105,7 +107,7 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l ipv4-only -
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -s q -l quiet -d 'Say nothing but errors'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -s v -l verbose -d 'Log more: -v what is done, -vv how, -vvv everything'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -s l -l listen -d 'Address or unix:PATH to listen at (repeat for more) [default: port 7000 of both loopbacks]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l listen -d 'Address or unix:PATH to listen at (repeat for more) [default: port 7000 of both loopbacks]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l token -d 'Secret that every request must show (Authorization: Bearer, or ?token=)' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l public-url -d 'What this server is called from outside, behind a proxy' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l allow-host -d 'Further name of this server (repeat for more)' -r
@@ -125,6 +127,7 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l upload-limit
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l proxy -d 'SOCKS5 proxy for peers and HTTP trackers; nothing goes around it' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l bind-device -d 'Network device to use, such as wg0' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l min-free -d 'Free space to leave on the disk [default: 256MiB]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l max-disk -d 'Disk that all torrents together may take [default: no limit]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l peer-timeout -d 'Give up when no peer was reached after [default: 60s]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l timeout -d 'Give up when no byte came after [default: 2m]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l stall-timeout -d 'Give up when the stream stands still for [default: 60s]' -r
@@ -170,6 +173,7 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l proxy -d 'SOCKS5 proxy for peers and HTTP trackers; nothing goes around it' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l bind-device -d 'Network device to use, such as wg0' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l min-free -d 'Free space to leave on the disk [default: 256MiB]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l max-disk -d 'Disk that all torrents together may take [default: no limit]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l peer-timeout -d 'Give up when no peer was reached after [default: 60s]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l timeout -d 'Give up when no byte came after [default: 2m]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l stall-timeout -d 'Give up when the stream stands still for [default: 60s]' -r
@@ -206,6 +210,7 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_see
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l proxy -d 'SOCKS5 proxy for peers and HTTP trackers; nothing goes around it' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l bind-device -d 'Network device to use, such as wg0' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l min-free -d 'Free space to leave on the disk [default: 256MiB]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l max-disk -d 'Disk that all torrents together may take [default: no limit]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l peer-timeout -d 'Give up when no peer was reached after [default: 60s]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when no byte came after [default: 2m]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l stall-timeout -d 'Give up when the stream stands still for [default: 60s]' -r
@@ -241,6 +246,7 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_see
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l proxy -d 'SOCKS5 proxy for peers and HTTP trackers; nothing goes around it' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l bind-device -d 'Network device to use, such as wg0' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l min-free -d 'Free space to leave on the disk [default: 256MiB]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l max-disk -d 'Disk that all torrents together may take [default: no limit]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l peer-timeout -d 'Give up when no peer was reached after [default: 60s]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l timeout -d 'Give up when no byte came after [default: 2m]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l stall-timeout -d 'Give up when the stream stands still for [default: 60s]' -r
@@ -278,6 +284,7 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l upload-lim
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l proxy -d 'SOCKS5 proxy for peers and HTTP trackers; nothing goes around it' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l bind-device -d 'Network device to use, such as wg0' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l min-free -d 'Free space to leave on the disk [default: 256MiB]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l max-disk -d 'Disk that all torrents together may take [default: no limit]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l peer-timeout -d 'Give up when no peer was reached after [default: 60s]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l timeout -d 'Give up when no byte came after [default: 2m]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l stall-timeout -d 'Give up when the stream stands still for [default: 60s]' -r

@@ -145,7 +145,9 @@ impl Layer {
             waits: self.waits.into_settings(),
             cooldown: self.cooldown.into_settings(),
             min_free: self.min_free.unwrap_or(MIN_FREE),
-            max_torrents: MAX_TORRENTS,
+            max_torrents: self.max_torrents.unwrap_or(MAX_TORRENTS),
+            max_disk: self.max_disk,
+            evict_idle: false,
         })
     }
 }
@@ -227,6 +229,7 @@ impl CooldownLayer {
             bad_torrent: kind(self.bad_torrent, default.bad_torrent),
             backoff: self.backoff.map_or(default.backoff, NonZeroU32::get),
             max: self.max.unwrap_or(default.max),
+            scope: self.scope.unwrap_or_default(),
         }
     }
 }

@@ -159,6 +159,7 @@ impl Run {
             source: self.source.clone(),
             selector: self.selector(),
             force: self.request.force,
+            client: None,
             range,
             status,
         }

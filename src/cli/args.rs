@@ -188,7 +188,7 @@ Examples:
   SWARMCAT_TOKEN=$(openssl rand -hex 16) swarmcat serve --listen 0.0.0.0:7000")]
 struct ServeArgs {
     /// Address or unix:PATH to listen at (repeat for more) [default: port 7000 of both loopbacks]
-    #[arg(short, long, env = "SWARMCAT_LISTEN", value_name = "ADDR:PORT", value_delimiter = ' ',
+    #[arg(long, env = "SWARMCAT_LISTEN", value_name = "ADDR:PORT", value_delimiter = ' ',
           value_parser = values::place)]
     listen: Option<Vec<Place>>,
     /// Secret that every request must show (Authorization: Bearer, or ?token=)
@@ -332,6 +332,9 @@ struct SwarmArgs {
     /// Free space to leave on the disk [default: 256MiB]
     #[arg(long, global = true, env = "SWARMCAT_MIN_FREE", value_name = "SIZE", value_parser = values::size)]
     min_free: Option<u64>,
+    /// Disk that all torrents together may take [default: no limit]
+    #[arg(long, global = true, env = "SWARMCAT_MAX_DISK", value_name = "SIZE", value_parser = values::size)]
+    max_disk: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -375,6 +378,8 @@ impl Cli {
                 temp_dir: global.temp_dir,
                 state_dir: global.state_dir,
                 min_free: swarm.min_free,
+                max_disk: swarm.max_disk,
+                max_torrents: None,
                 quiet: global.quiet,
                 verbose: Some(global.verbose),
                 log_format: global.log_format,

@@ -274,6 +274,69 @@ fn short_help_of_stream() {
           --bind-device <DEVICE>        Network device to use, such as wg0
           --ipv4-only                   Never use IPv6
           --min-free <SIZE>             Free space to leave on the disk [default: 256MiB]
+          --max-disk <SIZE>             Disk that all torrents together may take [default: no limit]
+
+    Waits:
+          --peer-timeout <DURATION>   Give up when no peer was reached after [default: 60s]
+          --timeout <DURATION>        Give up when no byte came after [default: 2m]
+          --stall-timeout <DURATION>  Give up when the stream stands still for [default: 60s]
+          --max-retries <N>           Rounds within the timeout, each with other trackers [default: 4]
+
+    Global options:
+          --config <FILE>      Read settings from this file
+          --temp-dir <DIR>     Where torrents are kept while they are streamed [default: ./temp]
+          --state-dir <DIR>    Where failures are remembered [default: the XDG state directory]
+      -q, --quiet              Say nothing but errors
+      -v, --verbose...         Log more: -v what is done, -vv how, -vvv everything
+          --log-format <FORM>  Form of the log on stderr [default: text] [possible values: text, json]
+          --progress <FORM>    Form of the progress on stderr [default: auto] [possible values: auto,
+                               bar, plain, json, none]
+    ");
+}
+
+#[test]
+fn short_help_of_serve() {
+    insta::assert_snapshot!(short_help(&["serve"]), @r"
+    Serve torrents over HTTP to players, TVs and scripts
+
+    Usage: swarmcat serve [OPTIONS]
+
+    Options:
+          --listen <ADDR:PORT>         Address or unix:PATH to listen at (repeat for more) [default:
+                                       port 7000 of both loopbacks]
+          --token <SECRET>             Secret that every request must show (Authorization: Bearer, or
+                                       ?token=)
+          --public-url <URL>           What this server is called from outside, behind a proxy
+          --allow-host <HOST[:PORT]>   Further name of this server (repeat for more)
+          --allow-origin <ORIGIN>      Site whose pages may use this server, or * (repeat for more)
+          --trust-proxy <ADDR>         Proxy whose X-Forwarded-For is believed (repeat for more)
+          --allow-public               Let other machines use it without a token
+          --allow-private-peers        Let requests name trackers and peers in private networks
+          --max-connections <N>        Connections at once [default: 4096, or what the limit on open
+                                       files allows]
+          --starts-per-minute <N>      Torrents that one address may start in a minute [default: 60]
+          --reader-timeout <DURATION>  Let go of a reader that takes nothing for [default: 10m]
+      -h, --help                       Print help (see more with '--help')
+
+    Swarm options:
+          --peer <ADDR:PORT>            Peer to dial whatever else is known (repeat for more)
+          --tracker <URL>               Tracker to ask beside the source's own (repeat for more)
+          --trackers-file <FILE>        Trackers for the later rounds, one URL a line
+          --no-trackers                 Ask no tracker at all
+          --no-dht                      Do not use the DHT
+          --dht-bootstrap <HOST:PORT>   DHT node to start from instead of the well-known ones (repeat
+                                        for more)
+          --lsd                         Look for peers on the local network
+          --no-upload                   Give nothing back to the swarm
+          --listen-port <N>             TCP port for incoming peers [default: any free one]
+          --peer-limit <N>              Connected peers at most [default: 128]
+          --download-limit <SIZE>       Bytes a second down, 16KiB or more [default: no limit]
+          --upload-limit <SIZE>         Bytes a second up, 16KiB or more [default: no limit]
+          --proxy <socks5://HOST:PORT>  SOCKS5 proxy for peers and HTTP trackers; nothing goes around it
+          --bind-device <DEVICE>        Network device to use, such as wg0
+          --ipv4-only                   Never use IPv6
+          --min-free <SIZE>             Free space to leave on the disk [default: 256MiB]
+          --max-disk <SIZE>             Disk that all torrents together may take [default: no limit]
 
     Waits:
           --peer-timeout <DURATION>   Give up when no peer was reached after [default: 60s]

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{Directories, LogFormat, ProgressMode, file::de};
+use crate::core::settings::CooldownScope;
 use crate::http::{guard::HostName, listen::Place, token::Token};
 
 /// What one source says; what it leaves out, the next one decides.
@@ -24,6 +25,12 @@ pub struct Layer {
     /// Free bytes that the disk keeps.
     #[serde(deserialize_with = "de::size")]
     pub min_free: Option<u64>,
+    /// Bytes that all torrents together may take.
+    #[serde(deserialize_with = "de::size")]
+    pub max_disk: Option<u64>,
+    /// Torrents open at once.
+    #[serde(deserialize_with = "de::peer_limit")]
+    pub max_torrents: Option<usize>,
     /// Nothing but errors.
     pub quiet: Option<bool>,
     /// How much is logged.
@@ -152,6 +159,8 @@ pub struct CooldownLayer {
     /// Where the multiplying ends.
     #[serde(deserialize_with = "de::duration_or_zero")]
     pub max: Option<Duration>,
+    /// Whom a failure keeps waiting.
+    pub scope: Option<CooldownScope>,
 }
 
 impl Layer {
@@ -161,6 +170,8 @@ impl Layer {
             temp_dir: self.temp_dir.or(below.temp_dir),
             state_dir: self.state_dir.or(below.state_dir),
             min_free: self.min_free.or(below.min_free),
+            max_disk: self.max_disk.or(below.max_disk),
+            max_torrents: self.max_torrents.or(below.max_torrents),
             quiet: self.quiet.or(below.quiet),
             verbose: self.verbose.or(below.verbose),
             log_format: self.log_format.or(below.log_format),
@@ -242,6 +253,7 @@ impl CooldownLayer {
             bad_torrent: self.bad_torrent.or(below.bad_torrent),
             backoff: self.backoff.or(below.backoff),
             max: self.max.or(below.max),
+            scope: self.scope.or(below.scope),
         }
     }
 }

@@ -43,6 +43,8 @@ fn the_file_says_everything_that_can_be_said() {
         temp_dir = "/var/tmp/swarmcat"
         state_dir = "/var/lib/swarmcat"
         min_free = "2GiB"
+        max_disk = "50GB"
+        max_torrents = 7
         quiet = false
         verbose = 2
         log_format = "json"
@@ -74,6 +76,7 @@ fn the_file_says_everything_that_can_be_said() {
         bad_torrent = "4m"
         backoff = 3
         max = "2h"
+        scope = "client"
     "#;
     let (mut settings, presentation) = with_file(text, Layer::default()).unwrap();
     let trackers = std::mem::take(&mut settings.swarm.trackers);
@@ -125,9 +128,14 @@ fn the_file_says_everything_that_can_be_said() {
                 bad_torrent: 240s,
                 backoff: 3,
                 max: 7200s,
+                scope: Client,
             },
             min_free: 2147483648,
-            max_torrents: 25,
+            max_torrents: 7,
+            max_disk: Some(
+                50000000000,
+            ),
+            evict_idle: false,
         },
         Presentation {
             quiet: false,
@@ -220,7 +228,7 @@ fn one_default_cooldown_speaks_for_every_kind_that_is_not_named() {
 
 #[test]
 fn an_error_names_the_line_the_key_and_what_was_expected() {
-    insta::assert_snapshot!(fault("verbose = 1\nsped = 2"), @"line 2: sped: unknown key `sped`, expected one of `temp_dir`, `state_dir`, `min_free`, `quiet`, `verbose`, `log_format`, `progress`, `swarm`, `waits`, `serve`, `cooldown`");
+    insta::assert_snapshot!(fault("verbose = 1\nsped = 2"), @"line 2: sped: unknown key `sped`, expected one of `temp_dir`, `state_dir`, `min_free`, `max_disk`, `max_torrents`, `quiet`, `verbose`, `log_format`, `progress`, `swarm`, `waits`, `serve`, `cooldown`");
     insta::assert_snapshot!(fault("\n[swarm]\ndht-bootstrap = []"), @"line 3: swarm.dht-bootstrap: unknown key `dht-bootstrap`, expected one of `peers`, `trackers`, `trackers_file`, `use_trackers`, `dht`, `dht_bootstrap`, `lsd`, `upload`, `listen_port`, `peer_limit`, `download_limit`, `upload_limit`, `proxy`, `bind_device`, `ipv4_only` (keys are spelt with _, not -)");
     insta::assert_snapshot!(fault("\n\n[waits]\ntimeout = \"soon\""), @r#"line 4: waits.timeout: "soon": expected a duration such as 90s, 5m or 1h"#);
     insta::assert_snapshot!(fault("[waits]\ntimeout = 60"), @r#"line 2: waits.timeout: "60": expected a duration such as 90s, 5m or 1h"#);

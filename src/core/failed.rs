@@ -386,6 +386,16 @@ impl FailedTable {
         Ok(cooldown)
     }
 
+    /// Whether [`check`](Self::check) would find a cooldown, asked by who does not refuse because of it: nothing is logged.
+    pub fn is_cooling(
+        &self,
+        info_hash: &InfoHash,
+        client: Option<IpAddr>,
+        now: OffsetDateTime,
+    ) -> Result<bool, Error> {
+        Ok(self.store.read()?.check(info_hash, client, &self.settings, now).is_some())
+    }
+
     /// Records a failure; the entry says until when the torrent is left alone.
     pub fn record(
         &self,

@@ -21,6 +21,10 @@ pub struct Settings {
     pub min_free: u64,
     /// Torrents open at once at most; one that nobody reads gives way to a new one.
     pub max_torrents: usize,
+    /// Bytes that all torrents together may take on the disk.
+    pub max_disk: Option<u64>,
+    /// Delete torrents that nobody reads, the longest unread first, when room is needed for another.
+    pub evict_idle: bool,
 }
 
 /// How peers are found and talked to.
@@ -86,6 +90,19 @@ pub struct CooldownSettings {
     pub backoff: u32,
     /// Where the multiplying ends.
     pub max: Duration,
+    /// Whom a failure keeps waiting.
+    pub scope: CooldownScope,
+}
+
+/// Whom a failure keeps waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CooldownScope {
+    /// Everybody who asks for the torrent.
+    #[default]
+    Global,
+    /// Only the client address that it failed for.
+    Client,
 }
 
 impl Default for SwarmSettings {
@@ -130,6 +147,7 @@ impl Default for CooldownSettings {
             bad_torrent: Duration::from_secs(60 * 60),
             backoff: 2,
             max: Duration::from_secs(60 * 60),
+            scope: CooldownScope::default(),
         }
     }
 }

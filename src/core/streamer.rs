@@ -5,6 +5,7 @@
 
 use std::{
     io,
+    net::IpAddr,
     ops::Range,
     sync::{
         Arc,
@@ -30,7 +31,7 @@ use super::{
     media::{FileSelector, Media},
     metainfo::Metainfo,
     reader::{Audience, Opened, PieceReader, Torrent},
-    settings::Settings,
+    settings::{CooldownScope, Settings},
     source::{InfoHash, Magnet, Source},
     status::{Phase, Status},
     swarm::{
@@ -54,6 +55,8 @@ pub struct Request {
     pub selector: FileSelector,
     /// Try even if it is cooling down.
     pub force: bool,
+    /// Who asks, if that matters: with [`CooldownScope::Client`] each address has failures of its own.
+    pub client: Option<IpAddr>,
     /// Which bytes of the file, once it is known.
     pub range: RangeOf,
     /// What is told on the way.
@@ -85,6 +88,8 @@ struct Attempt<'a> {
     wanted: Wanted,
     /// The cooldown was found to be over, or is not to be minded.
     cleared: bool,
+    /// Whose failures count.
+    client: Option<IpAddr>,
     status: watch::Sender<Status>,
     began: Instant,
 }
@@ -98,7 +103,8 @@ impl Streamer {
 
     /// Opens a file for reading: when this returns, the first bytes of the range are there.
     pub async fn open(&self, request: Request) -> Result<(Opened, PieceReader), Error> {
-        let attempt = self.attempt(&request.source, request.force, request.status).await?;
+        let mut attempt = self.attempt(&request.source, request.force, request.status).await?;
+        attempt.client = request.client.filter(|_| self.settings.cooldown.scope == CooldownScope::Client);
         attempt.open(&request.selector, request.range).await
     }
 
@@ -138,6 +144,18 @@ impl Streamer {
         self.torrents.is_open(info_hash)
     }
 
+    /// Deletes the torrent that nobody has read for longest, if the settings allow it; whether there was one.
+    async fn evict_one(&self, scratch: &ScratchDir) -> bool {
+        if !self.settings.evict_idle {
+            return false;
+        }
+        self.torrents.close_idle().await;
+        let Ok(idle) = scratch.cleanup(Duration::ZERO, true, OffsetDateTime::now_utc()) else { return false };
+        let Some(oldest) = idle.removed.iter().max_by_key(|torrent| torrent.idle) else { return false };
+        tracing::info!("torrent {}: deleted to make room", oldest.info_hash);
+        scratch.remove(&oldest.info_hash).is_ok()
+    }
+
     /// Lets go of torrents that nobody has read for `grace`; to be called every second or so by who serves many.
     pub fn let_go_of_idle(&self, grace: Duration) {
         self.torrents.let_go_of_idle(grace);
@@ -151,7 +169,15 @@ impl Streamer {
     ) -> Result<Attempt<'_>, Error> {
         let wanted = self.identify(source).await?;
         let scratch = ScratchDir::open(&self.settings.temp_dir)?;
-        Ok(Attempt { streamer: self, scratch, wanted, cleared: force, status, began: Instant::now() })
+        Ok(Attempt {
+            streamer: self,
+            scratch,
+            wanted,
+            cleared: force,
+            client: None,
+            status,
+            began: Instant::now(),
+        })
     }
 
     async fn identify(&self, source: &Source) -> Result<Wanted, Error> {
@@ -280,7 +306,7 @@ impl Attempt<'_> {
             return Ok(());
         }
         let info_hash = self.info_hash();
-        match self.streamer.table.check(&info_hash, None, OffsetDateTime::now_utc())? {
+        match self.streamer.table.check(&info_hash, self.client, OffsetDateTime::now_utc())? {
             None => {
                 self.cleared = true;
                 Ok(())
@@ -338,7 +364,7 @@ impl Attempt<'_> {
         found: Option<Found>,
     ) -> Live {
         let content = Arc::new(Content::open(lease.dir(), metainfo));
-        let table = self.streamer.table.clone();
+        let (table, client) = (self.streamer.table.clone(), self.client);
         let failed = Arc::new(AtomicBool::new(false));
         let stalled = failed.clone();
         let torrent = Torrent {
@@ -350,7 +376,7 @@ impl Attempt<'_> {
             stall_timeout: self.streamer.settings.waits.stall_timeout,
             on_stall: Box::new(move |error| {
                 if !stalled.swap(true, Ordering::AcqRel) {
-                    record(&table, error);
+                    record(&table, error, client);
                 }
             }),
         };
@@ -363,7 +389,7 @@ impl Attempt<'_> {
         if live.wants_already(file) {
             return Ok(());
         }
-        self.check_room(content, file)?;
+        self.make_room(content, file).await?;
         if live.want(file) {
             return Ok(());
         }
@@ -410,19 +436,37 @@ impl Attempt<'_> {
         }
     }
 
-    /// Room for the whole file, and for what the settings keep free beside it.
-    fn check_room(&self, content: &Content, file: usize) -> Result<(), Error> {
-        let (free, floor) = (self.scratch.free_bytes()?, self.streamer.settings.min_free);
+    /// Room for the whole file beside what the other torrents still want, and for what the settings keep free.
+    async fn make_room(&self, content: &Content, file: usize) -> Result<(), Error> {
         let needed = content.missing_bytes(file);
-        if needed.saturating_add(floor) <= free {
-            return Ok(());
+        loop {
+            let short = self.shortage(needed)?;
+            if short == 0 {
+                return Ok(());
+            }
+            if !self.streamer.evict_one(&self.scratch).await {
+                let reason = format!(
+                    "torrent {} needs {needed} bytes, and that is {short} more than there is room for; \
+                     make room (swarmcat cleanup) or choose another --temp-dir",
+                    self.info_hash()
+                );
+                let full = io::Error::new(io::ErrorKind::StorageFull, reason);
+                return Err(Error::storage("using", self.scratch.path(), full));
+            }
         }
-        let reason = format!(
-            "not enough room for torrent {}: {needed} bytes needed, {free} free, {floor} to be left free; \
-             make room (swarmcat cleanup) or choose another --temp-dir",
-            self.info_hash()
-        );
-        Err(Error::storage("using", self.scratch.path(), io::Error::new(io::ErrorKind::StorageFull, reason)))
+    }
+
+    /// How many bytes are missing before `needed` more fit.
+    fn shortage(&self, needed: u64) -> Result<u64, Error> {
+        let settings = &self.streamer.settings;
+        let live = self.streamer.torrents.live();
+        let needed = needed.saturating_add(live.iter().map(|live| live.still_wanted()).sum());
+        let free = self.scratch.free_bytes()?.saturating_sub(settings.min_free);
+        let over_free = needed.saturating_sub(free);
+        let Some(most) = settings.max_disk else { return Ok(over_free) };
+        let report = self.scratch.cleanup(Duration::MAX, true, OffsetDateTime::now_utc())?;
+        let used: u64 = report.kept.iter().map(|kept| kept.bytes).sum();
+        Ok(over_free.max(used.saturating_add(needed).saturating_sub(most)))
     }
 
     /// A success takes the torrent out of the table; a failure goes in, but once for all readers that it befalls.
@@ -438,15 +482,15 @@ impl Attempt<'_> {
     }
 
     fn recorded<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
-        result.inspect_err(|error| record(&self.streamer.table, error))
+        result.inspect_err(|error| record(&self.streamer.table, error, self.client))
     }
 }
 
 /// Records what the torrent did; everything else passes by. A table that cannot be written costs the memory of this
 /// failure, not the stream's own outcome.
-fn record(table: &FailedTable, error: &Error) {
+fn record(table: &FailedTable, error: &Error, client: Option<IpAddr>) {
     let Error::Failed { info_hash, kind, reason } = error else { return };
-    if let Err(error) = table.record(*info_hash, *kind, reason, None, OffsetDateTime::now_utc()) {
+    if let Err(error) = table.record(*info_hash, *kind, reason, client, OffsetDateTime::now_utc()) {
         tracing::warn!("torrent {info_hash}: its failure was not recorded: {error}");
     }
 }

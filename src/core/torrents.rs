@@ -59,6 +59,14 @@ impl Torrents {
         }
     }
 
+    /// Ends the torrents that nobody reads.
+    pub async fn close_idle(&self) {
+        let slots: Vec<_> = lock(&self.slots).iter().map(|(hash, slot)| (*hash, slot.clone())).collect();
+        for (hash, _) in slots.iter().filter(|(_, slot)| !slot.is_kept(Duration::ZERO)) {
+            self.close(hash).await;
+        }
+    }
+
     /// Whether a torrent is live.
     pub fn is_open(&self, info_hash: &InfoHash) -> bool {
         lock(&self.slots).get(info_hash).is_some_and(|slot| lock(&slot.inner).live.is_some())
@@ -185,6 +193,13 @@ impl Live {
             swarm: Mutex::new(Swarming { keeper: None, writer, found }),
             failed,
         }
+    }
+
+    /// Bytes that the swarm still fetches.
+    pub fn still_wanted(&self) -> u64 {
+        let wanted = self.wanted.borrow();
+        let missing = |file: &usize| self.torrent.content.missing_bytes(*file);
+        if self.is_kept_going() { wanted.iter().map(missing).sum() } else { 0 }
     }
 
     /// Whether the swarm fetches the file already.

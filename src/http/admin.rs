@@ -296,7 +296,7 @@ pub fn health<L: Library>(site: &Site<L>, ask: &Ask) -> Answered {
         disk_free_bytes: condition.free_bytes,
         disk_floor_bytes: condition.floor_bytes,
         temp_bytes: condition.temp_bytes,
-        torrents: site.library.torrents().len(),
+        torrents: site.library.count(),
         torrents_most: condition.torrents_most,
         readers: site.metrics.readers(),
         connections: site.connections(),

@@ -49,11 +49,19 @@ pub trait Library: Send + Sync + 'static {
     /// Whether opening this would begin to look for a torrent that is not there yet.
     fn starts(&self, wanted: &Wanted) -> bool;
 
+    /// Whether opening this may ask the trackers and peers that it names.
+    fn asks(&self, wanted: &Wanted) -> bool;
+
     /// The failed-torrent table.
     fn table(&self) -> Arc<FailedTable>;
 
     /// The torrents that are open or kept open.
     fn torrents(&self) -> Vec<TorrentReport>;
+
+    /// How many there are.
+    fn count(&self) -> usize {
+        self.torrents().len()
+    }
 
     /// One of them.
     fn torrent(&self, info_hash: &InfoHash) -> Option<TorrentReport> {

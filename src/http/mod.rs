@@ -26,5 +26,7 @@ pub mod serving;
 pub mod shelf;
 pub mod single;
 pub mod stream;
+#[cfg(test)]
+mod testing;
 pub mod token;
 pub mod transport;

@@ -46,6 +46,7 @@ pub struct Shelf {
 impl Shelf {
     /// The core with these settings; nothing is opened or started before it is needed.
     pub fn new(settings: Settings) -> Self {
+        let settings = Settings { evict_idle: true, ..settings };
         Self { streamer: Arc::new(Streamer::new(settings.clone())), settings, measured: Mutex::default() }
     }
 
@@ -68,7 +69,7 @@ impl Shelf {
 
     fn is_cooling(&self, info_hash: &InfoHash, client: Option<IpAddr>) -> bool {
         let now = OffsetDateTime::now_utc();
-        self.streamer.table().check(info_hash, client, now).is_ok_and(|found| found.is_some())
+        self.streamer.table().is_cooling(info_hash, client, now).unwrap_or(false)
     }
 
     fn temp_bytes(&self) -> u64 {
@@ -147,6 +148,7 @@ impl Library for Shelf {
             source: Source::Magnet(wanted.magnet),
             selector: wanted.selector,
             force: wanted.force,
+            client: wanted.client,
             range: Box::new(move |opened| Ok(range(opened.media()))),
             status: watch::Sender::new(Status::default()),
         };
@@ -161,12 +163,26 @@ impl Library for Shelf {
             && (wanted.force || !self.is_cooling(info_hash, wanted.client))
     }
 
+    fn asks(&self, wanted: &Wanted) -> bool {
+        let info_hash = &wanted.magnet.info_hash;
+        let settled = |live: &Live| live.is_kept_going() || report(live).state == TorrentState::Complete;
+        let mut open = self.streamer.torrents().into_iter();
+        match open.find(|live| live.torrent.content.metainfo().info_hash == *info_hash) {
+            Some(live) => !settled(&live),
+            None => wanted.force || !self.is_cooling(info_hash, wanted.client),
+        }
+    }
+
     fn table(&self) -> Arc<FailedTable> {
         self.streamer.table().clone()
     }
 
     fn torrents(&self) -> Vec<TorrentReport> {
         self.streamer.torrents().iter().map(|live| report(live)).collect()
+    }
+
+    fn count(&self) -> usize {
+        self.streamer.torrents().len()
     }
 
     async fn remove(&self, info_hash: &InfoHash) -> Result<Option<u64>, Error> {

@@ -111,100 +111,14 @@ fn same(given: &[u8], expected: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashMap, ops::Range, time::Duration};
-
-    use bytes::Bytes;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpStream,
-        sync::watch,
         task::JoinHandle,
     };
 
     use super::*;
-    use crate::{
-        core::{Error, failed::FailureKind, source::InfoHash},
-        http::body::Chunks,
-    };
-
-    const NAME: &str = "A Film #1 (Amélie)?.mkv";
-    const HASH: InfoHash = InfoHash::new([0x5a; 20]);
-
-    /// A file in memory that ends, fails or stalls where it is told to.
-    #[derive(Clone)]
-    struct Fake {
-        media: Media,
-        bytes: Bytes,
-        end: End,
-        at: u64,
-        readers: watch::Sender<Readers>,
-    }
-
-    #[derive(Clone, Copy, PartialEq, Eq)]
-    enum End {
-        Whole,
-        Fails,
-        Stalls,
-    }
-
-    #[derive(Clone, Copy, Default, Debug)]
-    struct Readers {
-        opened: usize,
-        open: usize,
-    }
-
-    impl Fake {
-        fn new(len: usize, end: End, at: u64) -> Self {
-            let media = Media { info_hash: HASH, index: 2, path: format!("dir/{NAME}"), len: len as u64 };
-            let bytes = (0..len).map(|i| (i * 7 + i / 251) as u8).collect();
-            Self { media, bytes, end, at, readers: watch::Sender::default() }
-        }
-    }
-
-    struct FakeReader {
-        fake: Fake,
-        range: Range<u64>,
-    }
-
-    impl Content for Fake {
-        type Chunks = FakeReader;
-
-        fn media(&self) -> &Media {
-            &self.media
-        }
-
-        fn reader(&self, range: Range<u64>) -> FakeReader {
-            assert!(range.start < range.end && range.end <= self.media.len);
-            self.readers.send_modify(|readers| {
-                readers.opened += 1;
-                readers.open += 1;
-            });
-            FakeReader { fake: self.clone(), range }
-        }
-    }
-
-    impl Chunks for FakeReader {
-        async fn chunk(&mut self, max: usize) -> Result<Option<Bytes>, Error> {
-            let start = self.range.start;
-            if start >= self.fake.at && self.fake.end != End::Whole {
-                if self.fake.end == End::Stalls {
-                    std::future::pending::<()>().await;
-                }
-                let reason = "no peers found after 60s".to_owned();
-                return Err(Error::Failed { info_hash: HASH, kind: FailureKind::NoPeers, reason });
-            }
-            let limit = if self.fake.end == End::Whole { self.range.end } else { self.fake.at };
-            let end = self.range.end.min(limit).min(start + max as u64);
-            self.range.start = end;
-            Ok((start < end).then(|| self.fake.bytes.slice(start as usize..end as usize)))
-        }
-    }
-
-    impl Drop for FakeReader {
-        fn drop(&mut self) {
-            self.fake.readers.send_modify(|readers| readers.open -= 1);
-        }
-    }
+    use crate::http::testing::{Answer, End, Fake, HASH, Readers, soon};
 
     struct Server {
         address: SocketAddr,
@@ -262,36 +176,6 @@ mod tests {
 
         fn opened(&self) -> usize {
             self.fake.readers.borrow().opened
-        }
-    }
-
-    /// A guard against hanging, far above what anything here takes.
-    async fn soon<T>(work: impl Future<Output = T>) -> T {
-        tokio::time::timeout(Duration::from_secs(20), work).await.expect("it hangs")
-    }
-
-    #[derive(Debug)]
-    struct Answer {
-        status: u16,
-        headers: HashMap<String, String>,
-        body: Vec<u8>,
-    }
-
-    impl Answer {
-        fn parse(bytes: &[u8]) -> Self {
-            let split = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a whole head");
-            let head = std::str::from_utf8(&bytes[..split]).expect("text");
-            let mut lines = head.split("\r\n");
-            let status = lines.next().expect("a status line")[9..12].parse().expect("a status");
-            let headers = lines.map(|line| line.split_once(": ").expect("a header line"));
-            let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
-            Self { status, headers, body: bytes[split + 4..].to_vec() }
-        }
-
-        fn kind(&self) -> String {
-            let json: serde_json::Value = serde_json::from_slice(&self.body).expect("JSON");
-            assert!(json["error"].is_string() && json["message"].is_string());
-            json["type"].as_str().expect("a type").to_owned()
         }
     }
 

@@ -40,13 +40,8 @@ pub async fn file<L: Library>(
     let mut wanted = wanted(ask, hash, index)?;
     if site.library.starts(&wanted) {
         count_start(site, ask)?;
-        if !site.guard.policy().private_peers {
-            refuse_private(&wanted.magnet).await?;
-        }
-    } else {
-        // Nothing new is looked for, so nothing of what they name is needed.
-        (wanted.magnet.trackers, wanted.magnet.peers) = (Vec::new(), Vec::new());
     }
+    check_names(site, &mut wanted).await?;
     let (info_hash, began) = (wanted.magnet.info_hash, std::time::Instant::now());
     let from = ask.visitor.address.map_or_else(|| "a local socket".to_owned(), |from| from.to_string());
     tracing::info!("Proxy stream request for {info_hash} from {from}");
@@ -59,6 +54,19 @@ pub async fn file<L: Library>(
     let response = deliver(content.media(), asked, reader, ask.lane.clone()).await?;
     site.metrics.opened(began);
     Ok(response)
+}
+
+/// What is named is looked up only when it may be asked; else it is forgotten, so that nobody asks it unseen.
+async fn check_names<L: Library>(site: &Site<L>, wanted: &mut Wanted) -> Result<(), Problem> {
+    let magnet = &mut wanted.magnet;
+    if site.guard.policy().private_peers || (magnet.trackers.is_empty() && magnet.peers.is_empty()) {
+        return Ok(());
+    }
+    if site.library.asks(wanted) {
+        return refuse_private(&wanted.magnet).await;
+    }
+    (wanted.magnet.trackers, wanted.magnet.peers) = (Vec::new(), Vec::new());
+    Ok(())
 }
 
 fn failed<L: Library>(site: &Site<L>, error: &Error) -> Problem {

@@ -11,6 +11,7 @@ pub mod peer;
 pub mod process;
 pub mod proxy;
 pub mod seeder;
+pub mod serve;
 pub mod swarmcat;
 pub mod torrent;
 pub mod tracker;
@@ -30,6 +31,7 @@ pub use self::{
     peer::{Behaviour, Peer},
     proxy::SocksProxy,
     seeder::Seeder,
+    serve::Serve,
     swarmcat::{Run, Sandbox, Signal, Stdout},
     torrent::{KIB, MIB, Torrent},
     tracker::{Answer, HttpTracker, UdpTracker},

@@ -47,6 +47,7 @@ pub struct TorrentBuilder {
     private: bool,
     stated_piece_length: Option<String>,
     missing_hashes: usize,
+    given: Option<Vec<u8>>,
 }
 
 enum Layout {
@@ -55,6 +56,13 @@ enum Layout {
 }
 
 impl Torrent {
+    /// One file with these bytes.
+    pub fn of(name: impl AsRef<[u8]>, bytes: Vec<u8>) -> TorrentBuilder {
+        let mut builder = Self::single(name, bytes.len());
+        builder.given = Some(bytes);
+        builder
+    }
+
     /// One file of `len` bytes.
     pub fn single(name: impl AsRef<[u8]>, len: usize) -> TorrentBuilder {
         TorrentBuilder::new(name.as_ref(), Layout::Single(len))
@@ -148,6 +156,7 @@ impl TorrentBuilder {
             private: false,
             stated_piece_length: None,
             missing_hashes: 0,
+            given: None,
         }
     }
 
@@ -240,6 +249,9 @@ impl TorrentBuilder {
     }
 
     fn content(&self, files: &[File]) -> Vec<u8> {
+        if let Some(given) = &self.given {
+            return given.clone();
+        }
         let named =
             self.name.iter().fold(self.seed, |hash, &b| (hash ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
         let mut rng = StdRng::seed_from_u64(named);

@@ -1,0 +1,237 @@
+//! `serve` under load and under clients that mean no good: what was given to them comes back.
+
+use std::time::{Duration, Instant};
+
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::{Behaviour, MIB, Peer, Sandbox, Seeder, Serve, Torrent, serve::path};
+
+/// A server that has the whole torrent on disk.
+async fn kept(sandbox: &Sandbox, torrent: &Torrent) -> Serve {
+    let seeder = Seeder::start(torrent).await;
+    let serve = Serve::start(sandbox.serve().peer(seeder.addr())).await;
+    let answer = serve.get(&path(torrent)).await;
+    assert!(answer.status == 200 && answer.body == torrent.content(), "{}", answer.status);
+    serve
+}
+
+/// Waits until nothing is left of the requests that there were.
+async fn quiet(serve: &Serve, files: usize) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let (readers, connections) =
+            (serve.metric("swarmcat_readers").await, serve.metric("swarmcat_connections").await);
+        if readers == 0.0 && connections <= 1.0 && serve.files() <= files {
+            return;
+        }
+        let left = serve.files();
+        assert!(
+            Instant::now() < deadline,
+            "{readers} readers, {connections} connections, {left} files of {files}"
+        );
+        tokio::task::yield_now().await;
+    }
+}
+
+fn raise_limit_on_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_readers_of_one_file_all_get_every_byte() {
+    raise_limit_on_files();
+    let torrent = Torrent::single("film.mkv", 8 * MIB).build();
+    let sandbox = Sandbox::new();
+    let serve = kept(&sandbox, &torrent).await;
+    let mut rng = StdRng::seed_from_u64(1);
+    let mut open = Vec::new();
+    for _ in 0..1000 {
+        let start = rng.random_range(0..8 * MIB - 65_536);
+        let lines = format!("Range: bytes={start}-{}\r\n", start + 65_535);
+        open.push((start, serve.send("GET", &path(&torrent), &lines).await));
+    }
+    for (start, mut stream) in open {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        let expected = &torrent.content()[start..start + 65_536];
+        assert!(bytes.starts_with(b"HTTP/1.1 206") && bytes.ends_with(expected), "from {start}");
+    }
+    serve.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_that_pause_or_leave_give_everything_back() {
+    raise_limit_on_files();
+    let torrent = Torrent::single("film.mkv", 16 * MIB).build();
+    let sandbox = Sandbox::new();
+    let serve = kept(&sandbox, &torrent).await;
+    quiet(&serve, usize::MAX).await;
+    let files = serve.files();
+
+    let mut paused = Vec::new();
+    for _ in 0..200 {
+        let mut stream = serve.send("GET", &path(&torrent), "").await;
+        stream.read_exact(&mut [0; 12]).await.unwrap();
+        paused.push(stream);
+    }
+    assert_eq!(serve.metric("swarmcat_readers").await, 200.0);
+    let began = Instant::now();
+    assert!(serve.get(&path(&torrent)).await.body == torrent.content());
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "paused readers hold nobody up: {:?}",
+        began.elapsed()
+    );
+    drop(paused);
+
+    let mut rng = StdRng::seed_from_u64(2);
+    for _ in 0..300 {
+        let (start, most) = (rng.random_range(0..16 * MIB), rng.random_range(0..256 * 1024));
+        let lines = format!("Range: bytes={start}-\r\n");
+        let mut stream = serve.send("GET", &path(&torrent), &lines).await;
+        let mut bytes = vec![0; most];
+        let _ = stream.read(&mut bytes).await;
+    }
+    quiet(&serve, files + 2).await;
+    assert_eq!(serve.metric("swarmcat_panics_total").await, 0.0);
+    serve.stop().await;
+}
+
+#[tokio::test]
+async fn a_hundred_requests_for_a_cold_torrent_are_one_attempt() {
+    let torrent = Torrent::single("film.mkv", 2 * MIB).build();
+    let peer = Peer::start(&torrent, Behaviour::Rate { bytes_per_second: 4_000_000 }).await;
+    let sandbox = Sandbox::new();
+    let serve = Serve::start(sandbox.serve().peer(peer.addr())).await;
+    let mut open = Vec::new();
+    for reader in 0..100 {
+        let lines = format!("Range: bytes={}-\r\n", reader * 20_000);
+        open.push((reader * 20_000, serve.send("GET", &path(&torrent), &lines).await));
+    }
+    for (start, mut stream) in open {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        assert!(
+            bytes.starts_with(b"HTTP/1.1 206") && bytes.ends_with(&torrent.content()[start..]),
+            "from {start}"
+        );
+    }
+    let torrents = serve.json("GET", "/torrents").await;
+    assert_eq!(torrents["torrents"].as_array().unwrap().len(), 1);
+    assert_eq!(torrents["torrents"][0]["verified"], 2 * MIB);
+    serve.stop().await;
+}
+
+#[tokio::test]
+async fn two_hundred_paused_readers_do_not_hold_up_a_download() {
+    raise_limit_on_files();
+    let torrent = Torrent::single("film.mkv", 12 * MIB).build();
+    let peer = Peer::start(&torrent, Behaviour::Rate { bytes_per_second: 3_000_000 }).await;
+    let sandbox = Sandbox::new();
+    let serve = Serve::start(sandbox.serve().peer(peer.addr())).await;
+    let mut paused = Vec::new();
+    for _ in 0..200 {
+        paused.push(serve.send("GET", &path(&torrent), "").await);
+    }
+    for stream in &mut paused {
+        stream.read_exact(&mut [0; 12]).await.unwrap();
+    }
+    let began = Instant::now();
+    let answer = serve.get(&path(&torrent)).await;
+    assert!(answer.status == 200 && answer.body == torrent.content());
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    drop(paused);
+    serve.stop().await;
+}
+
+#[tokio::test]
+async fn slow_and_silent_clients_leave_the_others_alone() {
+    let torrent = Torrent::single("film.mkv", 2 * MIB).build();
+    let sandbox = Sandbox::new();
+    let serve = kept(&sandbox, &torrent).await;
+    let mut bad = Vec::new();
+    for start in [
+        "",
+        "GET ",
+        "GET /health HTTP/1.1\r\nX: ",
+        "POST /admin/cleanup HTTP/1.1\r\nContent-Length: 9\r\n\r\nx",
+    ] {
+        for _ in 0..50 {
+            let mut stream = serve.connect().await;
+            stream.write_all(start.as_bytes()).await.unwrap();
+            bad.push(stream);
+        }
+    }
+    for _ in 0..5 {
+        assert!(serve.get(&path(&torrent)).await.body == torrent.content());
+        assert_eq!(serve.get("/health").await.status, 200);
+    }
+    serve.stop().await;
+}
+
+#[tokio::test]
+async fn garbage_is_answered_with_a_refusal_or_not_at_all() {
+    let sandbox = Sandbox::new();
+    let serve = Serve::start(sandbox.serve().arg("--no-trackers")).await;
+    let mut rng = StdRng::seed_from_u64(3);
+    let sane = format!(
+        "GET /stream/proxy/zz?file=1&tr=x HTTP/1.1\r\nHost: {}\r\nRange: bytes=0-1\r\n\r\n",
+        serve.address
+    );
+    for _ in 0..500 {
+        let mut bytes = sane.clone().into_bytes();
+        for _ in 0..rng.random_range(1..8) {
+            let at = rng.random_range(0..bytes.len());
+            bytes[at] = rng.random();
+        }
+        let mut stream = serve.connect().await;
+        stream.write_all(&bytes).await.unwrap();
+        let _ = stream.shutdown().await;
+        let mut answer = Vec::new();
+        let _ =
+            tokio::time::timeout(crate::support::PATIENCE, stream.read_to_end(&mut answer)).await.unwrap();
+        let text = String::from_utf8_lossy(&answer);
+        assert!(
+            answer.is_empty() || text.starts_with("HTTP/1.1 4"),
+            "{:?}: {text}",
+            String::from_utf8_lossy(&bytes)
+        );
+    }
+    assert_eq!(serve.metric("swarmcat_panics_total").await, 0.0);
+    serve.stop().await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_as_quick_as_a_look_at_the_table() {
+    let sandbox = Sandbox::new();
+    let at = |time: OffsetDateTime| time.replace_nanosecond(0).unwrap().format(&Rfc3339).unwrap();
+    let now = OffsetDateTime::now_utc();
+    let (failed_at, retry_at) = (at(now), at(now + Duration::from_secs(300)));
+    let row = |row: u32| {
+        format!(
+            "\n[[failed]]\ninfo_hash = \"{row:040x}\"\nkind = \"no_peers\"\nreason = \"no peers\"\n\
+             failed_at = {failed_at}\nretry_at = {retry_at}\nattempts = 1\n"
+        )
+    };
+    let rows: String = (0..10_000).map(row).collect();
+    std::fs::write(sandbox.state().join("failed.toml"), format!("version = 1\n{rows}")).unwrap();
+    let serve = Serve::start(sandbox.serve().arg("--no-trackers")).await;
+    let mut times = Vec::new();
+    for row in 0..100 {
+        let began = Instant::now();
+        let answer = serve.get(&format!("/stream/proxy/{row:040x}")).await;
+        times.push(began.elapsed());
+        assert_eq!(answer.kind(), "cooldown");
+        let seconds: u64 = answer.headers["retry-after"].parse().unwrap();
+        assert!((200..=300).contains(&seconds), "{seconds}");
+    }
+    times.sort();
+    assert!(times[50] < Duration::from_millis(50), "{times:?}");
+    assert_eq!(serve.metric("swarmcat_starts_total").await, 0.0);
+    assert_eq!(serve.metric("swarmcat_cooldown_left_seconds_count").await, 100.0);
+    serve.stop().await;
+}
