@@ -12,6 +12,7 @@ mod resume;
 mod rooms;
 mod serve_clients;
 mod serve_faults;
+mod serve_load;
 mod serve_nginx;
 mod serve_process;
 mod sources;
