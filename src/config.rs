@@ -148,6 +148,7 @@ impl Layer {
             max_torrents: self.max_torrents.unwrap_or(MAX_TORRENTS),
             max_disk: self.max_disk,
             evict_idle: false,
+            doing: "swarmcat stream",
         })
     }
 }

@@ -136,6 +136,7 @@ fn the_file_says_everything_that_can_be_said() {
                 50000000000,
             ),
             evict_idle: false,
+            doing: "swarmcat stream",
         },
         Presentation {
             quiet: false,

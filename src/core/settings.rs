@@ -25,6 +25,8 @@ pub struct Settings {
     pub max_disk: Option<u64>,
     /// Delete torrents that nobody reads, the longest unread first, when room is needed for another.
     pub evict_idle: bool,
+    /// What a second process is told that this one is doing, when it wants the same torrent.
+    pub doing: &'static str,
 }
 
 /// How peers are found and talked to.

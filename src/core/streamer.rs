@@ -41,9 +41,6 @@ use super::{
     torrents::{Live, Torrents, Turn},
 };
 
-/// What the lock on a torrent's directory says of us to a second process.
-const DOING: &str = "swarmcat stream";
-
 /// How often the have-map is written while pieces come in: what a kill can cost is one second's pieces.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 
@@ -255,7 +252,7 @@ impl Attempt<'_> {
             return Ok(self.assemble(lease, metainfo, None, None));
         }
         let lease = self.scratch.lease(&self.info_hash())?;
-        let writer = lease.writer(DOING)?;
+        let writer = lease.writer(self.streamer.settings.doing)?;
         match self.learn(&lease).await {
             Ok((metainfo, found)) => Ok(self.assemble(lease, metainfo, Some(writer), Some(found))),
             Err(error) => {
@@ -394,7 +391,7 @@ impl Attempt<'_> {
             return Ok(());
         }
         self.check_cooldown()?;
-        let keeps = live.writer(DOING)?;
+        let keeps = live.writer(self.streamer.settings.doing)?;
         content.keep_metainfo()?;
         let found = match live.take_found() {
             Some(found) => found,

@@ -46,7 +46,7 @@ pub struct Shelf {
 impl Shelf {
     /// The core with these settings; nothing is opened or started before it is needed.
     pub fn new(settings: Settings) -> Self {
-        let settings = Settings { evict_idle: true, ..settings };
+        let settings = Settings { evict_idle: true, doing: "swarmcat serve", ..settings };
         Self { streamer: Arc::new(Streamer::new(settings.clone())), settings, measured: Mutex::default() }
     }
 
