@@ -83,6 +83,8 @@ struct Attempt<'a> {
     streamer: &'a Streamer,
     scratch: ScratchDir,
     wanted: Wanted,
+    /// There was a directory of the torrent's when the attempt began.
+    on_disk: bool,
     /// The cooldown was found to be over, or is not to be minded.
     cleared: bool,
     /// Whose failures count.
@@ -100,8 +102,8 @@ impl Streamer {
 
     /// Opens a file for reading: when this returns, the first bytes of the range are there.
     pub async fn open(&self, request: Request) -> Result<(Opened, PieceReader), Error> {
-        let mut attempt = self.attempt(&request.source, request.force, request.status).await?;
-        attempt.client = request.client.filter(|_| self.settings.cooldown.scope == CooldownScope::Client);
+        let client = request.client.filter(|_| self.settings.cooldown.scope == CooldownScope::Client);
+        let attempt = self.attempt(&request.source, request.force, client, request.status).await?;
         attempt.open(&request.selector, request.range).await
     }
 
@@ -112,7 +114,7 @@ impl Streamer {
         force: bool,
         status: watch::Sender<Status>,
     ) -> Result<Arc<Metainfo>, Error> {
-        self.attempt(source, force, status).await?.metainfo().await
+        self.attempt(source, force, None, status).await?.metainfo().await
     }
 
     /// Deletes what is kept of a torrent, unless somebody uses it.
@@ -162,19 +164,37 @@ impl Streamer {
         &self,
         source: &Source,
         force: bool,
+        client: Option<IpAddr>,
         status: watch::Sender<Status>,
     ) -> Result<Attempt<'_>, Error> {
         let wanted = self.identify(source).await?;
+        let info_hash = wanted.magnet.info_hash;
+        let on_disk = self.settings.temp_dir.join(info_hash.to_string()).is_dir();
+        // Nothing there that could be served while the torrent cools down, so nothing else needs a look.
+        let cleared = force || (!on_disk && !self.torrents.is_open(&info_hash));
+        if cleared && !force {
+            self.check_cooldown(info_hash, client)?;
+        }
         let scratch = ScratchDir::open(&self.settings.temp_dir)?;
         Ok(Attempt {
             streamer: self,
             scratch,
             wanted,
-            cleared: force,
-            client: None,
+            on_disk,
+            cleared,
+            client,
             status,
             began: Instant::now(),
         })
+    }
+
+    fn check_cooldown(&self, info_hash: InfoHash, client: Option<IpAddr>) -> Result<(), Error> {
+        match self.table.check(&info_hash, client, OffsetDateTime::now_utc())? {
+            None => Ok(()),
+            Some(Cooldown { entry, remaining }) => {
+                Err(Error::Cooldown { info_hash, kind: entry.kind, reason: entry.reason, remaining })
+            }
+        }
     }
 
     async fn identify(&self, source: &Source) -> Result<Wanted, Error> {
@@ -251,6 +271,7 @@ impl Attempt<'_> {
         if let Some((lease, metainfo)) = self.kept()? {
             return Ok(self.assemble(lease, metainfo, None, None));
         }
+        self.check_cooldown()?;
         let lease = self.scratch.lease(&self.info_hash())?;
         let writer = lease.writer(self.streamer.settings.doing)?;
         match self.learn(&lease).await {
@@ -279,39 +300,23 @@ impl Attempt<'_> {
 
     /// What needs no swarm to be known: the source's own metainfo, or the one kept beside the data.
     fn kept(&mut self) -> Result<Option<(Lease, Arc<Metainfo>)>, Error> {
-        let dir = self.scratch.path().join(self.info_hash().to_string());
-        if !dir.is_dir() {
-            // Nothing on disk that could be served while the torrent cools down.
-            self.check_cooldown()?;
-            if self.wanted.metainfo.is_none() {
-                return Ok(None);
-            }
+        if !self.on_disk && self.wanted.metainfo.is_none() {
+            return Ok(None);
         }
         let lease = self.scratch.lease(&self.info_hash())?;
         let metainfo = self.wanted.metainfo.take().or_else(|| {
             let kept = parse(Content::kept_metainfo(lease.dir())?.into()).ok()?;
             (kept.info_hash == self.info_hash()).then(|| Arc::new(kept))
         });
-        if metainfo.is_none() {
-            self.check_cooldown()?;
-        }
         Ok(metainfo.map(|metainfo| (lease, metainfo)))
     }
 
     fn check_cooldown(&mut self) -> Result<(), Error> {
-        if self.cleared {
-            return Ok(());
+        if !self.cleared {
+            self.streamer.check_cooldown(self.info_hash(), self.client)?;
+            self.cleared = true;
         }
-        let info_hash = self.info_hash();
-        match self.streamer.table.check(&info_hash, self.client, OffsetDateTime::now_utc())? {
-            None => {
-                self.cleared = true;
-                Ok(())
-            }
-            Some(Cooldown { entry, remaining }) => {
-                Err(Error::Cooldown { info_hash, kind: entry.kind, reason: entry.reason, remaining })
-            }
-        }
+        Ok(())
     }
 
     /// Fetches the metainfo from the swarm, and keeps it.
