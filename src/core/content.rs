@@ -12,7 +12,7 @@ use std::{
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
@@ -20,7 +20,7 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    Error,
+    Error, lock,
     metainfo::{FileEntry, Metainfo},
     pieces::PieceSet,
 };
@@ -512,10 +512,6 @@ pub fn disk_name(index: usize, name: &str) -> String {
     let extension: String = extension.chars().map(kept).collect();
     let dot = if extension.is_empty() { "" } else { "." };
     format!("{index}-{}{dot}{extension}", safe.trim_matches(['.', ' ']))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

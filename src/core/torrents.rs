@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::{
     Error,
     janitor::{Lease, WriterLock},
+    lock,
     reader::Torrent,
     source::InfoHash,
     status::Status,
@@ -256,8 +257,4 @@ impl Live {
     pub fn keep(&self, keeper: KeeperGuard) {
         lock(&self.swarm).keeper = Some(keeper);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

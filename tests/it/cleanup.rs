@@ -53,13 +53,6 @@ fn kept(report: &CleanupReport) -> Vec<(InfoHash, KeptReason)> {
     report.kept.iter().map(|kept| (kept.info_hash, kept.reason.clone())).collect()
 }
 
-fn names(dir: &Path) -> Vec<String> {
-    let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<_> = names.collect();
-    names.sort();
-    names
-}
-
 #[test]
 fn a_torrent_in_use_in_this_process_stays_until_the_last_lease_is_gone() {
     let (_root, scratch) = scratch();
@@ -75,7 +68,7 @@ fn a_torrent_in_use_in_this_process_stays_until_the_last_lease_is_gone() {
     let report = clean(&scratch);
     assert_eq!(removed(&report), [hash(1)]);
     assert!(report.freed >= 100_000 && report.freed == report.removed[0].bytes, "{report:?}");
-    assert_eq!(names(scratch.path()), [""; 0]);
+    assert_eq!(worker::names(scratch.path()), [""; 0]);
 }
 
 #[test]
@@ -83,13 +76,13 @@ fn a_torrent_in_use_in_another_process_stays_until_that_is_gone_even_by_sigkill(
     let (_root, scratch) = scratch();
     let mut holder = Worker::start(Job::Hold, scratch.path(), 1);
     holder.told();
-    let before = names(scratch.path());
+    let before = worker::names(scratch.path());
     assert_eq!(kept(&clean(&scratch)), [(hash(1), KeptReason::InUse)]);
-    assert_eq!(names(scratch.path()), before, "its session directory stays as well");
+    assert_eq!(worker::names(scratch.path()), before, "its session directory stays as well");
 
     holder.kill();
     assert_eq!(removed(&clean(&scratch)), [hash(1)]);
-    assert_eq!(names(scratch.path()), [""; 0]);
+    assert_eq!(worker::names(scratch.path()), [""; 0]);
 }
 
 #[test]
@@ -162,10 +155,10 @@ fn a_dry_run_says_what_a_real_one_does_and_deletes_nothing() {
     store(&scratch, 2);
     let _lease = scratch.lease(&hash(2)).unwrap();
     fs::create_dir(scratch.path().join(".trash-0123456789abcdef")).unwrap();
-    let before = names(scratch.path());
+    let before = worker::names(scratch.path());
     let now = OffsetDateTime::now_utc() + HALF_AN_HOUR;
     let said = scratch.cleanup(HALF_AN_HOUR / 2, true, now).unwrap();
-    assert_eq!(names(scratch.path()), before);
+    assert_eq!(worker::names(scratch.path()), before);
     let done = scratch.cleanup(HALF_AN_HOUR / 2, false, now).unwrap();
     assert!(said.dry_run && !done.dry_run);
     assert_eq!(CleanupReport { dry_run: false, ..said }, done);
@@ -203,7 +196,7 @@ fn a_session_directory_goes_with_its_session() {
     let session = scratch.session_dir().unwrap();
     fs::write(session.path().join("file"), "x").unwrap();
     drop(session);
-    assert_eq!(names(scratch.path()), [""; 0]);
+    assert_eq!(worker::names(scratch.path()), [""; 0]);
 }
 
 #[test]
@@ -225,7 +218,7 @@ fn foreign_things_are_left_alone_whatever_they_are_called() {
     fs::write(scratch.path().join(format!("{}.lock", hash(2))), "pid 1").unwrap();
     fs::write(scratch.path().join(hash(3).to_string()), "a file").unwrap();
     fs::write(scratch.path().join(".gitkeep"), "").unwrap();
-    let before = names(scratch.path());
+    let before = worker::names(scratch.path());
 
     let report = clean(&scratch);
     assert_eq!(removed(&report), []);
@@ -236,7 +229,7 @@ fn foreign_things_are_left_alone_whatever_they_are_called() {
         assert!(scratch.remove(&hash(number)).is_err());
     }
     assert_eq!(removed(&clean(&scratch)), [], "the attempt to lease it made nothing ours");
-    assert_eq!(names(scratch.path()), before);
+    assert_eq!(worker::names(scratch.path()), before);
     for dir in dirs {
         assert_eq!(fs::read_to_string(scratch.path().join(dir).join("film")).unwrap(), "mine");
     }
@@ -279,7 +272,7 @@ fn links_planted_at_any_name_are_not_followed() {
         kept(&report),
         [(hash(1), KeptReason::NotOurs), (hash(5), KeptReason::InUse), (hash(6), KeptReason::NotOurs)]
     );
-    assert_eq!(names(&outside), ["file"]);
+    assert_eq!(worker::names(&outside), ["file"]);
     assert_eq!(fs::read_to_string(outside.join("file")).unwrap(), "precious");
 }
 
@@ -309,7 +302,7 @@ fn what_a_killed_cleanup_left_is_finished_by_the_next() {
     let report = clean(&scratch);
     assert!(report.freed >= 100_000, "{report:?}");
     assert_eq!((removed(&report), kept(&report)), (vec![], vec![]));
-    assert_eq!(names(scratch.path()), [""; 0]);
+    assert_eq!(worker::names(scratch.path()), [""; 0]);
 }
 
 #[test]
@@ -328,7 +321,7 @@ fn cleanups_killed_at_any_moment_leave_nothing_that_the_next_cannot_finish() {
         worker.kill();
     }
     clean(&scratch);
-    assert_eq!(names(scratch.path()), [hash(1000).to_string(), format!("{}.lock", hash(1000))]);
+    assert_eq!(worker::names(scratch.path()), [hash(1000).to_string(), format!("{}.lock", hash(1000))]);
     assert_eq!(fs::read_to_string(kept_lease.dir().join("0-film.mkv")).unwrap(), "used");
 }
 
@@ -374,5 +367,5 @@ fn twenty_cleanups_racing_with_leases_never_delete_a_leased_directory() {
         assert!(ended.iter().all(Result::is_ok), "a leased directory was deleted");
     });
     clean(&scratch);
-    assert_eq!(names(scratch.path()), [""; 0]);
+    assert_eq!(worker::names(scratch.path()), [""; 0]);
 }

@@ -20,13 +20,6 @@ fn recorded(dir: &Path) -> BTreeSet<InfoHash> {
     listed.into_iter().map(|listed| listed.entry.info_hash).collect()
 }
 
-fn names(dir: &Path) -> Vec<String> {
-    let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<_> = names.collect();
-    names.sort();
-    names
-}
-
 #[test]
 fn fifty_processes_update_one_table_twenty_times_each_and_nothing_is_lost() {
     let dir = tempfile::tempdir().unwrap();
@@ -41,7 +34,7 @@ fn fifty_processes_update_one_table_twenty_times_each_and_nothing_is_lost() {
     let table = FailedTable::new(dir.path(), worker::settings());
     let shared = table.check(&SHARED, None, OffsetDateTime::now_utc()).unwrap().unwrap();
     assert_eq!(shared.entry.attempts, WORKERS * 10);
-    assert_eq!(names(dir.path()), ["failed.toml", "failed.toml.lock"]);
+    assert_eq!(worker::names(dir.path()), ["failed.toml", "failed.toml.lock"]);
 }
 
 /// One lane of kills; two lanes run at once to keep both the disk and the processes busy.
@@ -60,7 +53,7 @@ fn kill_writers(kills: std::ops::Range<u32>) {
         let recorded = recorded(dir.path());
         let lost: Vec<_> = acknowledged.difference(&recorded).collect();
         assert!(lost.is_empty(), "kill {number} lost {lost:?}");
-        let unknown: Vec<_> = names(dir.path())
+        let unknown: Vec<_> = worker::names(dir.path())
             .into_iter()
             .filter(|name| !["failed.toml", "failed.toml.lock", "failed.toml.tmp"].contains(&name.as_str()))
             .collect();
@@ -104,7 +97,7 @@ fn a_corrupt_table_is_set_aside_said_and_started_anew() {
     assert_eq!(table.list(true, now).unwrap(), []);
     table.record(SHARED, FailureKind::Timeout, "no byte within 2m", None, now).unwrap();
     assert_eq!(recorded(dir.path()), BTreeSet::from([SHARED]));
-    let names = names(dir.path());
+    let names = worker::names(dir.path());
     let aside = names.iter().find(|name| name.starts_with("failed.toml.corrupt-2")).expect("a dated copy");
     assert_eq!(fs::read_to_string(dir.path().join(aside)).unwrap(), half);
 }

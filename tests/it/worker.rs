@@ -37,6 +37,15 @@ pub enum Job {
 
 const JOBS: [Job; 4] = [Job::Update, Job::UpdateForEver, Job::Hold, Job::Cleanup];
 
+/// The names in a directory, sorted.
+pub fn names(dir: &Path) -> Vec<String> {
+    let names =
+        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    names
+}
+
 /// A worker process; killed when dropped.
 pub struct Worker {
     child: Child,
