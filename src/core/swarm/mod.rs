@@ -9,6 +9,7 @@ pub mod trackers;
 
 mod announces;
 mod bencode;
+mod broker;
 mod dialer;
 mod handshake;
 mod keeper;

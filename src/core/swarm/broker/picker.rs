@@ -1,0 +1,196 @@
+//! Which block to ask which peer for. Pure: what is known and the time in, a plan or a block out.
+//!
+//! The *plan* lists the pieces that readers need within seconds, the soonest first, with the time by which the whole
+//! swarm could have each. A peer with room takes the first missing block that it can still bring in time; a slow one
+//! so works on a later piece and never holds up the first. Where every block of a piece is on its way, a peer that would be
+//! faster than whoever is late takes that block too. Pieces that one peer brings about as soon as all together would
+//! are left to librqbit: lending them out costs a second hash and gains nothing.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    peers::{Peer, UNKNOWN_RATE, seconds},
+    pieces::{BLOCK, Geometry, Partial, PeerKey},
+};
+
+/// How far ahead of its reader a piece is urgent, at the rate at which the reader takes or the swarm gives.
+const HORIZON: f64 = 10.0;
+/// However fast the swarm is, no more bytes are urgent.
+const MOST_URGENT: u64 = 64 << 20;
+/// A block may come this much later than the swarm's best, or the last blocks would find no taker. Measured by the
+/// prototype: tighter starves, wider lets slow peers hold the piece up.
+const SLACK: Duration = Duration::from_millis(350);
+/// What a reader must gain for a piece to be taken out of librqbit's hands: less than this nobody notices.
+const WORTHWHILE: f64 = 0.1;
+/// Pieces that are searched for late blocks: the ones that readers wait for.
+const LATE_LOOKS: u32 = 2;
+/// How much sooner a second copy of a late block must come.
+const SOONER: Duration = Duration::from_millis(100);
+
+/// What one reader needs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Head {
+    /// Offset in the torrent of the first byte that is not there.
+    pub needs: u64,
+    /// Where its range ends.
+    pub end: u64,
+    /// Bytes that it still has before it.
+    pub runway: u64,
+    /// Bytes a second that it takes; `None` for one that takes whatever comes.
+    pub pace: Option<f64>,
+}
+
+/// A piece that a reader needs soon.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Urgent {
+    /// The piece.
+    pub piece: u32,
+    /// When the reader needs it.
+    pub due: Instant,
+    /// When the swarm could have it, after what is due before it.
+    pub expected: Instant,
+}
+
+/// What the readers need soon, and what they wait for in spite of it.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// To be asked for block by block, of every peer.
+    pub urgent: Vec<Urgent>,
+    /// Bytes a second of all peers that may be asked.
+    pub swarm_rate: f64,
+}
+
+/// What a plan is made from.
+pub struct Scene<'a> {
+    /// How the torrent is cut.
+    pub geometry: Geometry,
+    /// Whether a piece is there.
+    pub have: &'a dyn Fn(u32) -> bool,
+    /// The pieces on their way.
+    pub partials: &'a HashMap<u32, Partial>,
+    /// The peers.
+    pub peers: &'a BTreeMap<PeerKey, Peer>,
+    /// Now.
+    pub now: Instant,
+}
+
+impl Scene<'_> {
+    /// Makes the plan.
+    pub fn plan(&self, heads: &[Head]) -> Plan {
+        let swarm_rate: f64 = self.open().map(|peer| peer.pace(self.now)).sum();
+        let mut urgent = self.needed(heads, swarm_rate.max(UNKNOWN_RATE));
+        urgent.sort_by_key(|urgent| urgent.due);
+        urgent.dedup_by_key(|urgent| urgent.piece);
+        let mut bytes = 0.0;
+        for piece in &mut urgent {
+            bytes += self.remaining(piece.piece);
+            piece.expected = self.now + seconds(bytes / swarm_rate.max(UNKNOWN_RATE));
+        }
+        urgent.retain(|urgent| self.is_worth_lending(urgent.piece));
+        Plan { urgent, swarm_rate }
+    }
+
+    fn open(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.values().filter(|peer| peer.is_open())
+    }
+
+    fn needed(&self, heads: &[Head], swarm_rate: f64) -> Vec<Urgent> {
+        let share = swarm_rate / heads.len().max(1) as f64;
+        let mut needed = Vec::new();
+        for head in heads {
+            // A reader that is out of bytes takes whatever comes, whatever it took before.
+            let pace = head.pace.filter(|_| head.runway > 0).unwrap_or(share).max(1.0);
+            let window = ((pace.min(share) * HORIZON) as u64).min(MOST_URGENT / heads.len() as u64);
+            let piece_len = u64::from(self.geometry.piece_len);
+            // The piece that is needed now, whole, and what the window holds beyond.
+            let until =
+                (head.needs / piece_len * piece_len + piece_len).max(head.needs + window).min(head.end);
+            let pieces = (head.needs / piece_len) as u32..until.div_ceil(piece_len) as u32;
+            for piece in pieces.filter(|piece| !(self.have)(*piece)) {
+                let ahead = (u64::from(piece) * piece_len).saturating_sub(head.needs) + head.runway;
+                let due = self.now + seconds(ahead as f64 / pace);
+                needed.push(Urgent { piece, due, expected: due });
+            }
+        }
+        needed
+    }
+
+    fn remaining(&self, piece: u32) -> f64 {
+        match self.partials.get(&piece) {
+            Some(partial) => f64::from(partial.remaining()) * f64::from(BLOCK),
+            None => f64::from(self.geometry.piece_bytes(piece)),
+        }
+    }
+
+    /// Whether asking everybody brings the piece noticeably sooner than leaving it to librqbit.
+    fn is_worth_lending(&self, piece: u32) -> bool {
+        let partial = self.partials.get(&piece);
+        if partial.is_some_and(Partial::is_mixed) {
+            return true;
+        }
+        let having = || self.open().filter(|peer| peer.has.contains(piece));
+        let together: f64 = having().map(|peer| peer.pace(self.now)).sum();
+        let remaining = self.remaining(piece);
+        let alone = match partial.and_then(Partial::sole).and_then(|sole| self.peers.get(&sole)) {
+            Some(sole) => sole.rate.per_second(self.now).filter(|_| sole.is_open()).map(|rate| {
+                // Whatever else it was asked before comes first.
+                (remaining + sole.asks.len() as f64 * f64::from(BLOCK)) / rate
+            }),
+            // librqbit asks a peer for the next piece once it has asked for all of the one before.
+            None => having()
+                .filter_map(|peer| peer.rate.per_second(self.now))
+                .reduce(f64::max)
+                .map(|fastest| (remaining + f64::from(self.geometry.piece_len)) / fastest),
+        };
+        alone.is_none_or(|alone| alone - remaining / together.max(1.0) > WORTHWHILE)
+    }
+}
+
+/// The block of an urgent piece that this peer should bring.
+pub fn pick_urgent(
+    plan: &Plan,
+    partials: &mut HashMap<u32, Partial>,
+    geometry: &Geometry,
+    (key, peer): (PeerKey, &Peer),
+    now: Instant,
+) -> Option<(u32, u32)> {
+    let eta = peer.eta(now);
+    let (mut late, mut looks) = (None, 0);
+    for urgent in plan.urgent.iter().filter(|urgent| peer.has.contains(urgent.piece)) {
+        let piece = urgent.piece;
+        let partial = partials.entry(piece).or_insert_with(|| Partial::new(geometry.blocks(piece)));
+        if partial.is_full() || partial.parole.is_some_and(|on_parole| on_parole != key) {
+            continue;
+        }
+        if partial.missing() == 0 {
+            if late.is_none() && looks < LATE_LOOKS {
+                looks += 1;
+                late = pick_late(partial, key, eta, urgent.due, now).map(|index| (piece, index));
+            }
+            continue;
+        }
+        // Nobody at all is worse than somebody slow.
+        if eta <= urgent.expected.max(urgent.due) + SLACK || partial.asks().is_empty() {
+            // What a faster peer is late with comes before new work on a later piece.
+            return late.or_else(|| partial.first_missing().map(|index| (piece, index)));
+        }
+    }
+    late
+}
+
+/// The latest block of a piece, if this peer would bring it noticeably sooner and the reader would wait for it.
+fn pick_late(partial: &Partial, key: PeerKey, eta: Instant, due: Instant, now: Instant) -> Option<u32> {
+    let margin = SOONER.max((eta - now) / 2);
+    let is_late = |outlook: Instant| outlook > due && outlook > eta + margin;
+    let asks = partial.asks();
+    let once = |index: u32| asks.iter().filter(|ask| ask.index == index).count() == 1;
+    asks.iter()
+        .filter(|ask| ask.of != key && is_late(ask.outlook(now)) && once(ask.index))
+        .max_by_key(|ask| ask.outlook(now))
+        .map(|ask| ask.index)
+}
