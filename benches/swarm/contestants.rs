@@ -1,5 +1,8 @@
 //! Who is measured: how each is started, cold, and asked for bytes.
 
+mod aria2;
+mod libtorrent;
+mod peerflix;
 mod rqbit;
 mod swarmcat;
 
@@ -19,6 +22,7 @@ use crate::{
     scenario::Work,
     seeder::Trouble,
     swarm::Swarm,
+    tools,
 };
 
 /// Bytes as they come.
@@ -42,7 +46,7 @@ pub trait Source: Send + Sync {
 }
 
 /// Everyone by name, in the order of the report.
-pub const NAMES: &[&str] = &["swarmcat", "rqbit"];
+pub const NAMES: &[&str] = &["swarmcat", "rqbit", "libtorrent", "peerflix", "aria2"];
 
 /// The contestant of this name, or why it is missing.
 pub fn find(name: &str) -> Result<Box<dyn Contestant>, Trouble> {
@@ -52,6 +56,9 @@ pub fn find(name: &str) -> Result<Box<dyn Contestant>, Trouble> {
             Some(program) => Ok(Box::new(rqbit::Rqbit(program))),
             None => Err(format!("cargo install rqbit --version {} --locked", measure::RQBIT_VERSION).into()),
         },
+        "libtorrent" => Ok(Box::new(libtorrent::Libtorrent(tools::python()?))),
+        "peerflix" => Ok(Box::new(peerflix::Peerflix(tools::peerflix()?))),
+        "aria2" => Ok(Box::new(aria2::Aria2(tools::aria2()?))),
         _ => Err(format!("there is no contestant {name}").into()),
     }
 }

@@ -6,6 +6,7 @@
 //! cargo install rqbit --version 9.1.0 --locked --no-default-features --features rust-tls
 //! cargo bench --bench swarm -- --list
 //! cargo bench --bench swarm -- --scenario unequal,unequal-seek --runs 7 --contestants swarmcat,rqbit
+//! cargo bench --bench swarm -- --scenario heavy-tail --check    # whether the peers have the rates that they shall have
 //! ```
 //!
 //! libtorrent and peerflix are installed below `target` when they are first needed.
@@ -31,6 +32,7 @@ use std::{
 use clap::Parser;
 
 #[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "not every benchmark needs all of it")]
 mod measure;
 #[path = "../../examples/local_swarm/seeder.rs"]
 #[allow(dead_code, reason = "the seeders are foreign here")]
@@ -45,6 +47,7 @@ mod seeder;
 )]
 mod support;
 
+mod check;
 mod contestants;
 mod http;
 mod plan;
@@ -79,6 +82,10 @@ struct Options {
     /// Say which scenarios and contestants there are.
     #[arg(long)]
     list: bool,
+
+    /// Measure the swarms instead: whether each peer sends at its rate.
+    #[arg(long)]
+    check: bool,
 
     /// Where the files go; the file system matters.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
@@ -116,6 +123,9 @@ fn list() {
 fn compare(options: &Options) -> Result<(), Trouble> {
     let scenarios = chosen(&options.scenario)?;
     let python = tools::python()?;
+    if options.check {
+        return scenarios.iter().try_for_each(|scenario| check_swarm(scenario, &python, &options.dir));
+    }
     let mut all = Vec::new();
     for name in contestants::NAMES {
         if !options.contestants.is_empty() && !options.contestants.iter().any(|wanted| wanted == name) {
@@ -132,6 +142,12 @@ fn compare(options: &Options) -> Result<(), Trouble> {
         report::print(&take_turns(scenario, &all, &python, home.path(), options.runs)?);
     }
     Ok(())
+}
+
+fn check_swarm(scenario: &Scenario, python: &Path, dir: &Path) -> Result<(), Trouble> {
+    let home = tempfile::Builder::new().prefix("swarm-bench-").tempdir_in(dir)?;
+    println!("{}: {}", scenario.name, scenario.about);
+    check::measure(python, &Content::new(home.path(), &scenario.plan)?, &scenario.plan)
 }
 
 fn chosen(names: &[String]) -> Result<Vec<Scenario>, Trouble> {

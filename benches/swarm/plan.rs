@@ -61,13 +61,8 @@ impl Plan {
         if self.peers.iter().any(|peer| peer.rate == 0) {
             return None;
         }
-        let mut changes: Vec<f64> =
-            self.peers.iter().flat_map(|peer| &peer.chokes).flat_map(|&(from, to)| [from, to]).collect();
-        changes.push(self.leave_at);
-        changes.retain(|&change| change > start);
-        changes.sort_by(f64::total_cmp);
         let (mut now, mut left) = (start, bytes as f64);
-        for change in changes {
+        for change in self.changes_after(start) {
             let rate = self.rate_at(now);
             if left <= rate * (change - now) {
                 break;
@@ -78,8 +73,29 @@ impl Plan {
         Some(now + left / self.rate_at(now) - start)
     }
 
+    /// The most that can have come by this second.
+    pub fn allowed(&self, second: f64) -> f64 {
+        let (mut now, mut bytes) = (0.0, 0.0);
+        for change in self.changes_after(0.0).into_iter().chain([f64::INFINITY]) {
+            bytes += self.rate_at(now) * (change.min(second) - now);
+            now = change;
+            if now >= second {
+                break;
+            }
+        }
+        bytes
+    }
+
     /// What the swarm gives in the mean while it sends the whole file.
     pub fn mean_rate(&self) -> Option<f64> {
         Some(self.size as f64 / self.limit(self.size, 0.0)?)
+    }
+
+    fn changes_after(&self, start: f64) -> Vec<f64> {
+        let chokes = self.peers.iter().flat_map(|peer| &peer.chokes).flat_map(|&(from, to)| [from, to]);
+        let mut changes: Vec<f64> =
+            chokes.chain([self.leave_at]).filter(|change| *change > start && change.is_finite()).collect();
+        changes.sort_by(f64::total_cmp);
+        changes
     }
 }

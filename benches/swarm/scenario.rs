@@ -78,6 +78,13 @@ pub fn all() -> Vec<Scenario> {
             120,
         ),
         scenario(
+            "far-seek",
+            "the same peers, 1 GiB: to 900 MB after 8 MB, where nobody has been before",
+            Plan { size: 1024 * MIB, ..unequal(8 * MIB) },
+            Work::Seeks(&[900 * MB]),
+            120,
+        ),
+        scenario(
             "three-seeks",
             "the same swarm: to 200, 50 and 120 MB after 8 MB",
             unequal(8 * MIB),

@@ -20,7 +20,8 @@ use crate::{
     support::{Answer, HttpTracker, WORLD},
 };
 
-const FILE: &str = "film.mkv";
+/// What the torrent's only file is called.
+pub const FILE: &str = "film.mkv";
 
 /// What the seeders of a scenario share: the file, a liar's file of other bytes, and the metainfo.
 pub struct Content {
@@ -56,6 +57,8 @@ pub struct Swarm {
     pub peers: Vec<SocketAddr>,
     /// The v1 info hash in hexadecimal.
     pub info_hash: String,
+    /// Length of the file.
+    pub size: u64,
     tracker: HttpTracker,
     stay: Option<Seeders>,
     leave: Option<Arc<Mutex<Seeders>>>,
@@ -90,8 +93,8 @@ impl Swarm {
         let tracker = WORLD.block_on(HttpTracker::start(Answer::Peers(peers.clone())));
         let leave = leave.map(|seeders| Arc::new(Mutex::new(seeders)));
         let leave_at = Duration::try_from_secs_f64(plan.leave_at).unwrap_or(Duration::MAX);
-        let info_hash = content.info_hash.clone();
-        Ok(Self { peers, info_hash, tracker, stay, leave, leave_at, abandoned: None, _relays: relays })
+        let (info_hash, size) = (content.info_hash.clone(), plan.size);
+        Ok(Self { peers, info_hash, size, tracker, stay, leave, leave_at, abandoned: None, _relays: relays })
     }
 
     /// The cold magnet: the hash and the tracker.

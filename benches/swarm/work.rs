@@ -99,7 +99,7 @@ impl Task<'_> {
         bytes.advance(BEFORE_SEEK)?;
         let mut delivered = bytes.offset;
         drop(bytes);
-        let mut readings = Vec::new();
+        let mut readings = vec![self.timed("first 8 MB, s", self.elapsed(), BEFORE_SEEK, 0.0)];
         for place in places {
             let asked = self.elapsed();
             let mut bytes = self.open(*place)?;
