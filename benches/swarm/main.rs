@@ -123,6 +123,11 @@ fn list() {
 fn compare(options: &Options) -> Result<(), Trouble> {
     let scenarios = chosen(&options.scenario)?;
     let python = tools::python()?;
+    println!(
+        "seeders of libtorrent {}, {} processors for all together\n",
+        tools::libtorrent_version(&python)?,
+        std::thread::available_parallelism()?
+    );
     if options.check {
         return scenarios.iter().try_for_each(|scenario| check_swarm(scenario, &python, &options.dir));
     }

@@ -37,6 +37,13 @@ pub fn python() -> Result<PathBuf, Trouble> {
     .into())
 }
 
+/// Which libtorrent this Python has.
+pub fn libtorrent_version(python: &Path) -> Result<String, Trouble> {
+    let output =
+        Command::new(python).args(["-c", "import libtorrent; print(libtorrent.version)"]).output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
 /// peerflix, from npm.
 pub fn peerflix() -> Result<PathBuf, Trouble> {
     let home = workshop()?.join("peerflix");

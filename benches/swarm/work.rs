@@ -136,6 +136,7 @@ impl Task<'_> {
         let readings = vec![
             self.timed("first byte, s", first, 1, 0.0),
             Reading::plain("film stopped, s", stopped),
+            self.timed("waited in all, s", first + stopped, 1, 0.0),
             Reading::plain("film stopped, times", stops),
         ];
         Ok(Done { readings, delivered: bytes.offset })
