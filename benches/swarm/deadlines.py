@@ -1,0 +1,124 @@
+"""libtorrent as a streaming client: piece deadlines ahead of each reader, and the file over HTTP with ranges.
+
+Arguments: a magnet, the directory for the data, the port to serve at.
+"""
+
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import libtorrent as lt
+
+# How much ahead of a reader has a deadline, and by how much each piece's is later than the one before.
+AHEAD_BYTES = 32 * 1024 * 1024
+STEP_MS = 500
+
+SETTINGS = {
+    "listen_interfaces": "127.0.0.1:0",
+    "alert_mask": lt.alert.category_t.status_notification | lt.alert.category_t.storage_notification,
+    "enable_dht": False,
+    "enable_lsd": False,
+    "enable_upnp": False,
+    "enable_natpmp": False,
+}
+
+
+class Film:
+    """The torrent's only file."""
+
+    def __init__(self, magnet, folder):
+        self.session = lt.session(SETTINGS)
+        torrent = lt.parse_magnet_uri(magnet)
+        torrent.save_path = folder
+        self.handle = self.session.add_torrent(torrent)
+        self.changed = threading.Condition()
+        self.info = None
+        self.pieces = {}
+        self.wanted = {}
+        self.readers = 0
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def listen(self):
+        """Takes what libtorrent says."""
+        while True:
+            self.session.wait_for_alert(1000)
+            with self.changed:
+                for alert in self.session.pop_alerts():
+                    if isinstance(alert, lt.metadata_received_alert):
+                        self.info = self.handle.torrent_file()
+                    elif isinstance(alert, lt.read_piece_alert) and self.wanted.get(alert.piece):
+                        self.pieces[alert.piece] = alert.buffer
+                self.changed.notify_all()
+
+    def size(self):
+        """Its length, once the metadata is there."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.info)
+        return self.info.total_size()
+
+    def read(self, start):
+        """Its bytes from here on, by pieces."""
+        length = self.info.piece_length()
+        with self.changed:
+            self.readers += 1
+            if self.readers == 1:
+                self.handle.clear_piece_deadlines()
+        try:
+            for piece in range(start // length, self.info.num_pieces()):
+                yield self.piece(piece)[max(0, start - piece * length) :]
+        finally:
+            with self.changed:
+                self.readers -= 1
+
+    def piece(self, piece):
+        """This piece, when it is there; those behind it get their deadlines."""
+        with self.changed:
+            self.wanted[piece] = self.wanted.get(piece, 0) + 1
+        self.handle.set_piece_deadline(piece, 0, lt.deadline_flags_t.alert_when_available)
+        ahead = max(1, AHEAD_BYTES // self.info.piece_length())
+        for later in range(piece + 1, min(piece + ahead, self.info.num_pieces())):
+            if not self.handle.have_piece(later):
+                self.handle.set_piece_deadline(later, STEP_MS * (later - piece))
+        with self.changed:
+            self.changed.wait_for(lambda: piece in self.pieces)
+            data = self.pieces[piece]
+            self.wanted[piece] -= 1
+            if not self.wanted[piece]:
+                del self.wanted[piece], self.pieces[piece]
+        return data
+
+
+class Handler(BaseHTTPRequestHandler):
+    """GET with `Range: bytes=N-`."""
+
+    def do_GET(self):
+        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+        size = self.server.film.size()
+        self.send_response(206)
+        self.send_header("Content-Length", str(size - start))
+        self.end_headers()
+        for data in self.server.film.read(start):
+            self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    """One thread a reader."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        """Readers leave when they like."""
+
+
+def main():
+    """Serves until killed."""
+    magnet, folder, port = sys.argv[1:]
+    server = Server(("127.0.0.1", int(port)), Handler)
+    server.film = Film(magnet, folder)
+    server.serve_forever()
+
+
+main()
