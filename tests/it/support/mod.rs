@@ -10,6 +10,7 @@ pub mod dht;
 pub mod peer;
 pub mod process;
 pub mod proxy;
+pub mod row;
 pub mod seeder;
 pub mod serve;
 pub mod swarmcat;
@@ -30,6 +31,7 @@ pub use self::{
     dht::DhtNode,
     peer::{Behaviour, Peer},
     proxy::SocksProxy,
+    row::Row,
     seeder::Seeder,
     serve::Serve,
     swarmcat::{Run, Sandbox, Signal, Stdout},
