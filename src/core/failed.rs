@@ -4,13 +4,19 @@
 //! `failed.toml` of the state directory, shared by every process. What counts as a failure of the torrent is
 //! not decided here: whatever is recorded cools down.
 
-use std::{collections::BTreeMap, net::IpAddr, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use time::{Date, Month, OffsetDateTime, Time};
 
 use super::{
-    Error,
+    Error, lock,
     settings::CooldownSettings,
     source::InfoHash,
     store::{Change, Document, Store},
@@ -300,6 +306,16 @@ impl Table {
         entry
     }
 
+    /// Takes entries over, unless there is a later failure of the same torrent.
+    fn adopt<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>) {
+        for entry in entries {
+            let key = (entry.info_hash, entry.client);
+            if self.entries.get(&key).is_none_or(|own| own.failed_at <= entry.failed_at) {
+                self.entries.insert(key, entry.clone());
+            }
+        }
+    }
+
     /// Drops a torrent's entries for every client.
     pub fn remove(&mut self, info_hash: &InfoHash) -> Vec<Entry> {
         let keys: Vec<Key> = self.of(info_hash).map(|entry| (entry.info_hash, entry.client)).collect();
@@ -343,17 +359,20 @@ impl Table {
 /// The table in its file, with the settings that rule it.
 ///
 /// Every method blocks: reading takes no lock, writing waits at most [`LOCK_WAIT`](super::store::LOCK_WAIT)
-/// for other processes. An error means that nothing was changed; whether to go on without the table is the
-/// caller's choice.
+/// for other processes. An error means that the file was not changed; whether to go on without it is the
+/// caller's choice. A failure that could not be written is known to this process all the same, and written with
+/// the next one that can be.
 pub struct FailedTable {
     store: Store<Table>,
     settings: CooldownSettings,
+    unwritten: Mutex<Table>,
 }
 
 impl FailedTable {
     /// The table of a state directory; nothing is touched yet.
     pub fn new(state_dir: &Path, settings: CooldownSettings) -> Self {
-        Self { store: Store::new(state_dir.join("failed.toml")), settings }
+        let store = Store::new(state_dir.join("failed.toml"));
+        Self { store, settings, unwritten: Mutex::default() }
     }
 
     /// The same table, waiting another time for its lock.
@@ -378,7 +397,7 @@ impl FailedTable {
         client: Option<IpAddr>,
         now: OffsetDateTime,
     ) -> Result<Option<Cooldown>, Error> {
-        let cooldown = self.store.read()?.check(info_hash, client, &self.settings, now);
+        let cooldown = self.known()?.check(info_hash, client, &self.settings, now);
         if let Some(Cooldown { entry, remaining }) = &cooldown {
             let (reason, left) = (entry.reason.escape_debug(), seconds(*remaining));
             tracing::info!("Torrent {info_hash} recently failed ({reason}). Cooldown: {left}s remaining.");
@@ -393,7 +412,18 @@ impl FailedTable {
         client: Option<IpAddr>,
         now: OffsetDateTime,
     ) -> Result<bool, Error> {
-        Ok(self.store.read()?.check(info_hash, client, &self.settings, now).is_some())
+        Ok(self.known()?.check(info_hash, client, &self.settings, now).is_some())
+    }
+
+    /// The file's entries, and those that could not be written to it.
+    fn known(&self) -> Result<Arc<Table>, Error> {
+        let unwritten = lock(&self.unwritten);
+        if unwritten.entries.is_empty() {
+            return self.store.read();
+        }
+        let mut table = self.store.read().map(|table| (*table).clone()).unwrap_or_default();
+        table.adopt(unwritten.entries());
+        Ok(Arc::new(table))
     }
 
     /// Records a failure; the entry says until when the torrent is left alone.
@@ -405,10 +435,21 @@ impl FailedTable {
         client: Option<IpAddr>,
         now: OffsetDateTime,
     ) -> Result<Entry, Error> {
-        let (entry, purged) = self.store.update(|table| {
+        let late = lock(&self.unwritten).clone();
+        let updated = self.store.update(|table| {
+            table.adopt(late.entries());
             let entry = table.record(info_hash, (kind, reason), client, &self.settings, now);
             Change::Write((entry, table.purge(&self.settings, now)))
+        });
+        let (entry, purged) = updated.inspect_err(|_| {
+            let mut unwritten = lock(&self.unwritten);
+            if let Ok(table) = self.store.read() {
+                unwritten.adopt(table.of(&info_hash));
+            }
+            unwritten.record(info_hash, (kind, reason), client, &self.settings, now);
+            unwritten.purge(&self.settings, now);
         })?;
+        lock(&self.unwritten).entries.retain(|key, entry| late.entries.get(key) != Some(entry));
         let (reason, left) =
             (entry.reason.escape_debug(), (entry.retry_at - entry.failed_at).whole_seconds());
         tracing::debug!("Marked torrent {info_hash} as failed: {reason}. Will cooldown for {left}s");
@@ -418,6 +459,7 @@ impl FailedTable {
 
     /// Forgets a torrent that succeeded; whether there was anything to forget. Free when there was not.
     pub fn forget(&self, info_hash: &InfoHash, now: OffsetDateTime) -> Result<bool, Error> {
+        lock(&self.unwritten).remove(info_hash);
         if !self.store.read()?.contains(info_hash) {
             return Ok(false);
         }
@@ -427,14 +469,16 @@ impl FailedTable {
     /// Drops the entries of these torrents, or every entry when none is named; returns what was dropped.
     pub fn clear(&self, info_hashes: &[InfoHash], now: OffsetDateTime) -> Result<Vec<Entry>, Error> {
         if info_hashes.is_empty() {
+            lock(&self.unwritten).remove_all();
             return self.drop_entries(now, Table::remove_all);
         }
+        info_hashes.iter().for_each(|hash| drop(lock(&self.unwritten).remove(hash)));
         self.drop_entries(now, |table| info_hashes.iter().flat_map(|hash| table.remove(hash)).collect())
     }
 
     /// The entries that still cool down, or with `all` also those that are over; the latest failure last.
     pub fn list(&self, all: bool, now: OffsetDateTime) -> Result<Vec<Listed>, Error> {
-        let table = self.store.read()?;
+        let table = self.known()?;
         let listed = table.entries().map(|entry| (entry, entry.remaining(&self.settings, now)));
         let mut listed: Vec<Listed> = listed
             .filter(|(_, remaining)| all || remaining.is_some())

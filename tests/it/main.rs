@@ -4,6 +4,7 @@
 mod cleanup;
 mod cli;
 mod completions;
+mod disk_faults;
 mod failed_table;
 mod failures;
 mod hostile;
@@ -18,5 +19,6 @@ mod serve_process;
 mod sources;
 mod stream;
 mod support;
+mod table_faults;
 mod testbed;
 mod worker;

@@ -72,11 +72,13 @@ fn calls_of_an_update() -> Vec<(&'static str, usize)> {
     let sandbox = Sandbox::new();
     plant(&sandbox, &[KEPT, CLEARED]);
     let trace = sandbox.path("trace");
-    let strace = traced(&sandbox, &["-e", "trace=openat,write,fsync,rename,flock", "-o", trace.to_str().unwrap()]);
+    let strace =
+        traced(&sandbox, &["-e", "trace=openat,write,fsync,rename,flock", "-o", trace.to_str().unwrap()]);
     let output = process::output(&mut clear(&sandbox, &strace));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let told = fs::read_to_string(trace).unwrap();
-    let calls = CALLS.map(|call| (call, told.lines().filter(|line| line.contains(&format!("{call}("))).count()));
+    let calls =
+        CALLS.map(|call| (call, told.lines().filter(|line| line.contains(&format!("{call}("))).count()));
     assert!(calls.iter().all(|(_, count)| *count > 0), "{calls:?}:\n{told}");
     calls.to_vec()
 }
@@ -179,7 +181,8 @@ async fn full_state_directory() {
 
 /// A stream of a torrent that nobody has, under a clock that is `offset` from ours.
 fn at(sandbox: &Sandbox, tracker: &HttpTracker, offset: &str) -> Invocation {
-    let stream = sandbox.stream(DEAD).tracker(tracker.url()).args(["--peer-timeout", "1s", "--timeout", "2s"]);
+    let stream =
+        sandbox.stream(DEAD).tracker(tracker.url()).args(["--peer-timeout", "1s", "--timeout", "2s"]);
     match offset {
         "" => stream,
         // Timers go on: a machine's clock is set, its uptime is not.
@@ -253,7 +256,10 @@ impl Holder {
     fn start(sandbox: &Sandbox) -> Self {
         let lock = sandbox.state().join("failed.toml.lock");
         let mut command = Command::new("flock");
-        command.arg(&lock).args(["sh", "-c", "echo held; exec sleep 60"]).stdout(std::process::Stdio::piped());
+        command
+            .arg(&lock)
+            .args(["sh", "-c", "echo held; exec sleep 60"])
+            .stdout(std::process::Stdio::piped());
         let mut child = process::spawn(&mut command).unwrap();
         let mut told = [0; 5];
         std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut told).unwrap();
@@ -291,7 +297,8 @@ async fn a_read_only_directory(tracker: &HttpTracker) {
     let sandbox = Sandbox::new();
     plant(&sandbox, &[KEPT]);
     let state = sandbox.state().display().to_string();
-    let mount = format!("mount --bind '{state}' '{state}' && mount -o remount,ro,bind '{state}' && exec \"$@\"");
+    let mount =
+        format!("mount --bind '{state}' '{state}' && mount -o remount,ro,bind '{state}' && exec \"$@\"");
     let read_only = ["unshare", "-m", "--", "sh", "-c", &mount, "sh"];
     at(&sandbox, tracker, "").under(read_only).run().await.code(4).says("not recorded");
     sandbox.swarmcat(["failed", "clear"]).under(read_only).run().await.code(7);
