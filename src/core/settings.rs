@@ -62,6 +62,8 @@ pub struct SwarmSettings {
     pub bind_device: Option<String>,
     /// Never use IPv6.
     pub ipv4_only: bool,
+    /// Tell neither peers nor trackers which program asks.
+    pub anonymous: bool,
 }
 
 /// How long to wait for what.
@@ -125,6 +127,7 @@ impl Default for SwarmSettings {
             proxy: None,
             bind_device: None,
             ipv4_only: false,
+            anonymous: false,
         }
     }
 }

@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Behaviour, MIB, Peer, Sandbox, Seeder, Serve, Torrent, serve::path};
+use crate::support::{Behaviour, MIB, Peer, Row, Sandbox, Seeder, Serve, Torrent, serve::path};
 
 /// A server that has the whole torrent on disk.
 async fn kept(sandbox: &Sandbox, torrent: &Torrent) -> Serve {
@@ -182,26 +182,28 @@ async fn garbage_is_answered_with_a_refusal_or_not_at_all() {
         "GET /stream/proxy/zz?file=1&tr=x HTTP/1.1\r\nHost: {}\r\nRange: bytes=0-1\r\n\r\n",
         serve.address
     );
-    for _ in 0..500 {
+    let mut row = Row::new("B4", 500);
+    for _ in 0..row.times() {
         let mut bytes = sane.clone().into_bytes();
         for _ in 0..rng.random_range(1..8) {
             let at = rng.random_range(0..bytes.len());
             bytes[at] = rng.random();
         }
+        let began = Instant::now();
         let mut stream = serve.connect().await;
         stream.write_all(&bytes).await.unwrap();
         let _ = stream.shutdown().await;
         let mut answer = Vec::new();
         let _ =
             tokio::time::timeout(crate::support::PATIENCE, stream.read_to_end(&mut answer)).await.unwrap();
+        row.took(began.elapsed());
         let text = String::from_utf8_lossy(&answer);
-        assert!(
-            answer.is_empty() || text.starts_with("HTTP/1.1 4"),
-            "{:?}: {text}",
-            String::from_utf8_lossy(&bytes)
-        );
+        row.blocking_case(String::from_utf8_lossy(&bytes), || {
+            assert!(answer.is_empty() || text.starts_with("HTTP/1.1 4"), "{text}");
+        });
     }
     assert_eq!(serve.metric("swarmcat_panics_total").await, 0.0);
+    row.end();
     serve.stop().await;
 }
 

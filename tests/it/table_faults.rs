@@ -279,6 +279,7 @@ impl Drop for Holder {
 
 async fn a_stopped_holder(tracker: &HttpTracker) {
     let sandbox = Sandbox::new();
+    plant(&sandbox, &[KEPT]);
     let _holder = Holder::start(&sandbox);
     fails_without_the_table(&sandbox, tracker).await.says("not recorded");
     sandbox.swarmcat(["failed", "clear"]).run().await.code(8).says("failed.toml.lock");

@@ -329,8 +329,10 @@ pub fn http_client(settings: &SwarmSettings, timeout: Duration) -> Result<reqwes
             attempt.follow()
         }
     });
-    let mut builder =
-        reqwest::Client::builder().timeout(timeout).redirect(redirects).user_agent(super::CLIENT_NAME);
+    let mut builder = reqwest::Client::builder().timeout(timeout).redirect(redirects);
+    if !settings.anonymous {
+        builder = builder.user_agent(super::client_name(settings));
+    }
     if let Some(proxy) = &settings.proxy {
         builder = builder.proxy(reqwest::Proxy::all(proxy.clone())?);
     } else if let Some(device) = &settings.bind_device {

@@ -65,6 +65,13 @@ impl Row {
         self.saw(time.as_secs_f64() * 1e3, "ms");
     }
 
+    /// Remembers the worst of another row.
+    pub fn worst_of(&mut self, other: Row) {
+        if let Some((value, unit)) = other.worst {
+            self.saw(value, unit);
+        }
+    }
+
     /// Says how it went, and fails unless every case passed.
     #[track_caller]
     pub fn end(self) {
