@@ -117,7 +117,9 @@ async fn a_hundred_requests_for_a_cold_torrent_are_one_attempt() {
         stream.read_to_end(&mut bytes).await.unwrap();
         assert!(
             bytes.starts_with(b"HTTP/1.1 206") && bytes.ends_with(&torrent.content()[start..]),
-            "from {start}"
+            "from {start}: {} bytes that begin with {:?}",
+            bytes.len(),
+            String::from_utf8_lossy(&bytes[..bytes.len().min(300)])
         );
     }
     let torrents = serve.json("GET", "/torrents").await;

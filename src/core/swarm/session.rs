@@ -123,7 +123,7 @@ impl SwarmSession {
         let counters = self.session.stats_snapshot().counters;
         let nodes = self.searcher.dht.as_ref().map(|dht| dht.stats());
         Traffic {
-            received: counters.fetched_bytes,
+            received: self.broker.received(counters.fetched_bytes),
             given: counters.uploaded_bytes,
             dht_nodes: nodes.map(|nodes| nodes.routing_table_size + nodes.routing_table_size_v6),
         }

@@ -241,6 +241,7 @@ impl Link {
                 Fate::Pass
             }
             Frame::Piece(piece, begin, len) => {
+                tell.note_received(len.into());
                 let block = tell.tell(|desk, now| {
                     let block = desk.geometry().block(piece, begin, len)?;
                     (desk.arrived(key, block, now) == Arrival::Take).then_some(block)

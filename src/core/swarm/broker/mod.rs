@@ -8,7 +8,7 @@ use std::{
     collections::{HashMap, HashSet},
     io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -37,6 +37,8 @@ mod wire;
 
 pub use exchange::Exchange;
 
+use exchange::Counters;
+
 /// librqbit says what it wants at once, and a peer answers a handshake within this or is of no use.
 const GREETING: Duration = Duration::from_secs(7);
 
@@ -54,6 +56,7 @@ struct Floor {
     user: String,
     password: String,
     exchanges: Mutex<HashMap<InfoHash, Arc<Exchange>>>,
+    counters: Arc<Counters>,
     /// Addresses on loopback that are no peers: what is said there is passed on as it is.
     tunnels: Mutex<HashSet<SocketAddr>>,
 }
@@ -68,6 +71,7 @@ impl Broker {
             user: secret(),
             password: secret(),
             exchanges: Mutex::default(),
+            counters: Arc::default(),
             tunnels: Mutex::default(),
         });
         let url = format!("socks5://{}:{}@{}", floor.user, floor.password, listener.local_addr()?);
@@ -83,10 +87,16 @@ impl Broker {
         runtime: tokio::runtime::Handle,
     ) -> Opened {
         let info_hash = content.metainfo().info_hash;
-        let exchange = Exchange::new(content, runtime);
+        let exchange = Exchange::new(content, runtime, self.floor.counters.clone());
         lock(&self.floor.exchanges).insert(info_hash, exchange.clone());
         let following = exchange.follow(playheads);
         Opened { exchange, info_hash, floor: self.floor.clone(), _following: following }
+    }
+
+    /// What peers sent in all, when librqbit counts so many bytes as fetched: what it got past the broker, too.
+    pub fn received(&self, fetched: u64) -> u64 {
+        let handed_over = self.floor.counters.handed_over.load(Relaxed);
+        fetched.saturating_sub(handed_over) + self.floor.counters.received.load(Relaxed)
     }
 
     /// Lets librqbit reach an address that is no peer, until the guard is dropped.
@@ -108,6 +118,7 @@ pub struct Opened {
 impl Drop for Opened {
     fn drop(&mut self) {
         lock(&self.floor.exchanges).remove(&self.info_hash);
+        self.exchange.sum_up();
     }
 }
 

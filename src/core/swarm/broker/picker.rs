@@ -61,8 +61,6 @@ pub struct Urgent {
 pub struct Plan {
     /// To be asked for block by block, of every peer.
     pub urgent: Vec<Urgent>,
-    /// Bytes a second of all peers that may be asked.
-    pub swarm_rate: f64,
 }
 
 /// What a plan is made from.
@@ -92,7 +90,7 @@ impl Scene<'_> {
             piece.expected = self.now + seconds(bytes / swarm_rate.max(UNKNOWN_RATE));
         }
         urgent.retain(|urgent| self.is_worth_lending(urgent.piece));
-        Plan { urgent, swarm_rate }
+        Plan { urgent }
     }
 
     fn open(&self) -> impl Iterator<Item = &Peer> {
