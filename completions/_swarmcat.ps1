@@ -142,7 +142,7 @@ Register-ArgumentCompleter -Native -CommandName 'swarmcat' -ScriptBlock {
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Form of the log on stderr [default: text]')
             [CompletionResult]::new('--progress', '--progress', [CompletionResultType]::ParameterName, 'Form of the progress on stderr [default: auto]')
             [CompletionResult]::new('--allow-public', '--allow-public', [CompletionResultType]::ParameterName, 'Let other machines use it without a token')
-            [CompletionResult]::new('--allow-private-peers', '--allow-private-peers', [CompletionResultType]::ParameterName, 'Let requests name trackers and peers in private networks')
+            [CompletionResult]::new('--allow-private-peers', '--allow-private-peers', [CompletionResultType]::ParameterName, 'Let requests and the swarm lead into private networks')
             [CompletionResult]::new('--no-trackers', '--no-trackers', [CompletionResultType]::ParameterName, 'Ask no tracker at all')
             [CompletionResult]::new('--no-dht', '--no-dht', [CompletionResultType]::ParameterName, 'Do not use the DHT')
             [CompletionResult]::new('--lsd', '--lsd', [CompletionResultType]::ParameterName, 'Look for peers on the local network')

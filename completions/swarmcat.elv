@@ -137,7 +137,7 @@ set edit:completion:arg-completer[swarmcat] = {|@words|
             cand --log-format 'Form of the log on stderr [default: text]'
             cand --progress 'Form of the progress on stderr [default: auto]'
             cand --allow-public 'Let other machines use it without a token'
-            cand --allow-private-peers 'Let requests name trackers and peers in private networks'
+            cand --allow-private-peers 'Let requests and the swarm lead into private networks'
             cand --no-trackers 'Ask no tracker at all'
             cand --no-dht 'Do not use the DHT'
             cand --lsd 'Look for peers on the local network'

@@ -143,7 +143,7 @@ plain\t''
 json\t''
 none\t''"
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l allow-public -d 'Let other machines use it without a token'
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l allow-private-peers -d 'Let requests name trackers and peers in private networks'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l allow-private-peers -d 'Let requests and the swarm lead into private networks'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l no-trackers -d 'Ask no tracker at all'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l no-dht -d 'Do not use the DHT'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l lsd -d 'Look for peers on the local network'

@@ -175,6 +175,7 @@ impl SwarmLayer {
             proxy: self.proxy.or(default.proxy),
             bind_device: self.bind_device.or(default.bind_device),
             ipv4_only: self.ipv4_only.unwrap_or(default.ipv4_only),
+            public_only: default.public_only,
         })
     }
 }

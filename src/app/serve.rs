@@ -37,12 +37,16 @@ pub fn run(serving: Serving, settings: Settings, screen: Option<&Screen>) -> Res
 
 async fn serve(
     mut serving: Serving,
-    settings: Settings,
+    mut settings: Settings,
     screen: Option<&Screen>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let listeners = listeners(&serving)?;
     serving.limits.connections = serving.limits.connections.min(connections());
+    settings.swarm.public_only = !serving.policy.private_peers;
+    if settings.swarm.lsd && settings.swarm.public_only {
+        tracing::warn!("--lsd finds peers in this network alone; they are dialled only with --allow-private-peers");
+    }
     let shelf = Shelf::new(settings);
     let _tending = AbortOnDropHandle::new(tokio::spawn(shelf.tend()));
     let server = routes::server(shelf, serving.policy, serving.limits, &stop);

@@ -213,7 +213,7 @@ struct ServeArgs {
     #[arg(long, env = "SWARMCAT_ALLOW_PUBLIC", num_args = 0, default_missing_value = "true",
           value_parser = BoolishValueParser::new())]
     allow_public: Option<bool>,
-    /// Let requests name trackers and peers in private networks
+    /// Let requests and the swarm lead into private networks
     #[arg(long, env = "SWARMCAT_ALLOW_PRIVATE_PEERS", num_args = 0, default_missing_value = "true",
           value_parser = BoolishValueParser::new())]
     allow_private_peers: Option<bool>,

@@ -311,7 +311,7 @@ fn short_help_of_serve() {
           --allow-origin <ORIGIN>      Site whose pages may use this server, or * (repeat for more)
           --trust-proxy <ADDR>         Proxy whose X-Forwarded-For is believed (repeat for more)
           --allow-public               Let other machines use it without a token
-          --allow-private-peers        Let requests name trackers and peers in private networks
+          --allow-private-peers        Let requests and the swarm lead into private networks
           --max-connections <N>        Connections at once [default: 4096, or what the limit on open
                                        files allows]
           --starts-per-minute <N>      Torrents that one address may start in a minute [default: 60]

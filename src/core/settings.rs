@@ -34,6 +34,8 @@ pub struct Settings {
 pub struct SwarmSettings {
     /// Peers to dial whatever else is known.
     pub peers: Vec<SocketAddr>,
+    /// Whoever asks may be a stranger: reach nothing in private networks but the peers and trackers named here.
+    pub public_only: bool,
     /// Trackers asked from the first round on, beside the source's own.
     pub trackers: Vec<Url>,
     /// Trackers for the later rounds, in order.
@@ -111,6 +113,7 @@ impl Default for SwarmSettings {
     fn default() -> Self {
         Self {
             peers: Vec::new(),
+            public_only: false,
             trackers: Vec::new(),
             fallback_trackers: Vec::new(),
             use_trackers: true,
