@@ -120,6 +120,7 @@ Register-ArgumentCompleter -Native -CommandName 'swarmcat' -ScriptBlock {
             [CompletionResult]::new('--max-connections', '--max-connections', [CompletionResultType]::ParameterName, 'Connections at once [default: 4096, or what the limit on open files allows]')
             [CompletionResult]::new('--starts-per-minute', '--starts-per-minute', [CompletionResultType]::ParameterName, 'Torrents that one address may start in a minute [default: 60]')
             [CompletionResult]::new('--reader-timeout', '--reader-timeout', [CompletionResultType]::ParameterName, 'Let go of a reader that takes nothing for [default: 10m]')
+            [CompletionResult]::new('--silence-timeout', '--silence-timeout', [CompletionResultType]::ParameterName, 'Let go of a reader whose machine does not answer for [default: 30s]')
             [CompletionResult]::new('--peer', '--peer', [CompletionResultType]::ParameterName, 'Peer to dial whatever else is known (repeat for more)')
             [CompletionResult]::new('--tracker', '--tracker', [CompletionResultType]::ParameterName, 'Tracker to ask beside the source''s own (repeat for more)')
             [CompletionResult]::new('--trackers-file', '--trackers-file', [CompletionResultType]::ParameterName, 'Trackers for the later rounds, one URL a line')

@@ -115,6 +115,7 @@ set edit:completion:arg-completer[swarmcat] = {|@words|
             cand --max-connections 'Connections at once [default: 4096, or what the limit on open files allows]'
             cand --starts-per-minute 'Torrents that one address may start in a minute [default: 60]'
             cand --reader-timeout 'Let go of a reader that takes nothing for [default: 10m]'
+            cand --silence-timeout 'Let go of a reader whose machine does not answer for [default: 30s]'
             cand --peer 'Peer to dial whatever else is known (repeat for more)'
             cand --tracker 'Tracker to ask beside the source''s own (repeat for more)'
             cand --trackers-file 'Trackers for the later rounds, one URL a line'

@@ -116,6 +116,7 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l trust-proxy 
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l max-connections -d 'Connections at once [default: 4096, or what the limit on open files allows]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l starts-per-minute -d 'Torrents that one address may start in a minute [default: 60]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l reader-timeout -d 'Let go of a reader that takes nothing for [default: 10m]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l silence-timeout -d 'Let go of a reader whose machine does not answer for [default: 30s]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l peer -d 'Peer to dial whatever else is known (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l tracker -d 'Tracker to ask beside the source\'s own (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l trackers-file -d 'Trackers for the later rounds, one URL a line' -r -F

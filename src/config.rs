@@ -208,6 +208,7 @@ impl ServeLayer {
         let limits = Limits {
             connections: self.max_connections.map_or(default.connections, |most| most.get() as usize),
             patience: Patience { usual, ..default.patience },
+            silence: self.silence_timeout.unwrap_or(default.silence),
             ..default
         };
         Serving {

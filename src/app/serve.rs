@@ -45,7 +45,9 @@ async fn serve(
     serving.limits.connections = serving.limits.connections.min(connections());
     settings.swarm.public_only = !serving.policy.private_peers;
     if settings.swarm.lsd && settings.swarm.public_only {
-        tracing::warn!("--lsd finds peers in this network alone; they are dialled only with --allow-private-peers");
+        tracing::warn!(
+            "--lsd finds peers in this network alone; they are dialled only with --allow-private-peers"
+        );
     }
     let shelf = Shelf::new(settings);
     let _tending = AbortOnDropHandle::new(tokio::spawn(shelf.tend()));

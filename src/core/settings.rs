@@ -34,8 +34,6 @@ pub struct Settings {
 pub struct SwarmSettings {
     /// Peers to dial whatever else is known.
     pub peers: Vec<SocketAddr>,
-    /// Whoever asks may be a stranger: reach nothing in private networks but the peers and trackers named here.
-    pub public_only: bool,
     /// Trackers asked from the first round on, beside the source's own.
     pub trackers: Vec<Url>,
     /// Trackers for the later rounds, in order.
@@ -64,6 +62,8 @@ pub struct SwarmSettings {
     pub bind_device: Option<String>,
     /// Never use IPv6.
     pub ipv4_only: bool,
+    /// Whoever asks may be a stranger: reach nothing in private networks but the peers and trackers named here.
+    pub public_only: bool,
 }
 
 /// How long to wait for what.
@@ -113,7 +113,6 @@ impl Default for SwarmSettings {
     fn default() -> Self {
         Self {
             peers: Vec::new(),
-            public_only: false,
             trackers: Vec::new(),
             fallback_trackers: Vec::new(),
             use_trackers: true,
@@ -128,6 +127,7 @@ impl Default for SwarmSettings {
             proxy: None,
             bind_device: None,
             ipv4_only: false,
+            public_only: false,
         }
     }
 }

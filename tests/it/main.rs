@@ -15,6 +15,7 @@ mod serve_faults;
 mod serve_load;
 mod serve_nginx;
 mod serve_process;
+mod serve_silence;
 mod sources;
 mod stream;
 mod support;
