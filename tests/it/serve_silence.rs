@@ -85,3 +85,62 @@ async fn a_cut_cable_is_noticed_and_a_paused_player_is_waited_for() {
     }
     serve.stop().await;
 }
+
+/// Connections that each attack opens.
+const ATTACKERS: f64 = 300.0;
+
+#[tokio::test]
+async fn slowhttptest_holds_nobody_up() {
+    let torrent = Torrent::single("film.mkv", 8 * MIB).build();
+    let sandbox = filled(&torrent).await;
+    let serve = Serve::start(sandbox.serve()).await;
+    let file = serve.file(&torrent);
+    let clear = serve.url("/admin/failed-torrents/clear");
+    // A body is refused at once, and a range that is too long to be one; who does the rest stays.
+    let attacks: [(bool, &[&str]); 4] = [
+        (true, &["-H", "-i", "1", "-u", &file]),
+        (false, &["-B", "-i", "1", "-s", "4096", "-u", &clear]),
+        (false, &["-R", "-t", "GET", "-a", "1", "-b", "3000", "-u", &file]),
+        (true, &["-X", "-w", "1", "-y", "512", "-z", "5", "-k", "3", "-u", &file]),
+    ];
+    for (stay, attack) in attacks {
+        let connections = ATTACKERS.to_string();
+        let start = ["slowhttptest", "-c", &connections, "-r", &connections, "-l", "3", "-p", "2"];
+        let line = [&start[..], attack].concat();
+        let mut attacked = std::pin::pin!(succeeds(sandbox.root(), &line));
+        let (mut most, mut served) = (0.0_f64, 0);
+        let said = loop {
+            tokio::select! {
+                said = &mut attacked => break String::from_utf8(said).unwrap(),
+                connections = a_good_client(&serve, &torrent) => {
+                    most = most.max(connections);
+                    served += 1;
+                }
+            }
+        };
+        assert!(said.contains("service available:") && !said.contains("NO"), "{said}");
+        assert!(
+            served > 0 && (!stay || most >= ATTACKERS),
+            "{attack:?}: {most} connections, {served} served"
+        );
+        nobody_left(&serve).await;
+    }
+    assert_eq!(serve.metric("swarmcat_panics_total").await, 0.0);
+    serve.stop().await;
+}
+
+/// Takes the whole file, and tells how many connections the server has.
+async fn a_good_client(serve: &Serve, torrent: &Torrent) -> f64 {
+    let answer = serve.get(&path(torrent)).await;
+    assert!(answer.status == 200 && answer.body == torrent.content(), "{}", answer.status);
+    serve.metric("swarmcat_connections").await
+}
+
+/// Waits until what the attackers had is given back.
+async fn nobody_left(serve: &Serve) {
+    let began = Instant::now();
+    while serve.metric("swarmcat_connections").await > 1.0 || serve.metric("swarmcat_readers").await > 0.0 {
+        assert!(began.elapsed() < PATIENCE, "connections are left of an attack that is over");
+        tokio::task::yield_now().await;
+    }
+}
