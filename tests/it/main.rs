@@ -10,6 +10,7 @@ mod hostile;
 mod logs;
 mod resume;
 mod rooms;
+mod serve_browser;
 mod serve_clients;
 mod serve_faults;
 mod serve_load;
