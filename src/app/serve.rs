@@ -50,7 +50,7 @@ async fn serve(
         );
     }
     let shelf = Shelf::new(settings);
-    let _tending = AbortOnDropHandle::new(tokio::spawn(shelf.tend()));
+    let tending = AbortOnDropHandle::new(tokio::spawn(shelf.tend()));
     let server = routes::server(shelf, serving.policy, serving.limits, &stop);
     if let Some(screen) = screen {
         listeners.iter().for_each(|listener| screen.say(&format!("listening on {}", listener.place())));
@@ -63,6 +63,9 @@ async fn serve(
         tell_systemd(NotifyState::Stopping);
     };
     tokio::join!(server.run(listeners, stop.clone()), ending);
+    // It holds the core as well, and only when the last one lets go is noted what has come of the torrents.
+    tending.abort();
+    let _ = tending.await;
     Err(Error::Cancelled)
 }
 
