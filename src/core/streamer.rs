@@ -267,7 +267,7 @@ impl Attempt<'_> {
     }
 
     async fn enliven(&mut self) -> Result<Live, Error> {
-        self.streamer.torrents.make_room(self.streamer.settings.max_torrents)?;
+        let _room = self.streamer.torrents.make_room(self.streamer.settings.max_torrents)?;
         if let Some((lease, metainfo)) = self.kept()? {
             return Ok(self.assemble(lease, metainfo, None, None));
         }

@@ -326,7 +326,9 @@ pub async fn metrics<L: Library>(site: &Site<L>, ask: &Ask) -> Answered {
 pub fn description(ask: &Ask) -> Answered {
     ask.only("GET, HEAD")?;
     let mut response = Response::new(OPENAPI.into());
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 

@@ -1,7 +1,7 @@
 //! HTTP: what a torrent's file looks like to a player. The only room that knows warp and hyper; it never knows
 //! librqbit or the command line.
 //!
-//! A connection comes in through [`listen`] and is kept in its limits by [`server`], [`crowd`] and [`transport`]. A
+//! A connection comes in through [`listen`] and is kept in its limits by [`server`], [`crowd`], [`transport`] and [`pulse`]. A
 //! request passes [`guard`] ([`token`], [`limiter`]), then [`routes`] give it to [`stream`], [`admin`] or [`events`],
 //! which know the core as a [`library`] ([`shelf`]). [`range`] and [`plan`] are pure; [`reply`] turns core values into headers and
 //! bodies; [`body`] and [`deliver`] turn a reader into an answer, whose bytes go by a [`lane`] of the kernel's. [`single`] serves one opened file to a player on this machine.
@@ -18,6 +18,7 @@ pub mod limiter;
 pub mod listen;
 pub mod metrics;
 pub mod plan;
+pub mod pulse;
 pub mod range;
 pub mod reply;
 pub mod routes;

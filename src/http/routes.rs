@@ -15,6 +15,7 @@ use warp::{
         header::{
             ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
             ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, HeaderName, ORIGIN, VARY,
+            X_CONTENT_TYPE_OPTIONS,
         },
     },
     reply::Response,
@@ -175,6 +176,7 @@ impl<L: Library> Proxy<L> {
             asked.get(ORIGIN).filter(|origin| origin.to_str().is_ok_and(|origin| origins.have(origin)));
         let headers = response.headers_mut();
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if origins.is_empty() {
             headers.insert(CORP, HeaderValue::from_static("same-origin"));
             return response;

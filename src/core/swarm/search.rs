@@ -253,7 +253,8 @@ impl<'a> Hunt<'a> {
     }
 
     fn learn(&mut self, peer: SocketAddr) {
-        if peer.port() != 0 && self.seen.len() < MAX_PEERS && self.seen.insert(peer) {
+        let usable = peer.port() != 0 && self.searcher.dialer.may_dial(peer);
+        if usable && self.seen.len() < MAX_PEERS && self.seen.insert(peer) {
             self.queue.push_back((peer, 0));
         }
     }

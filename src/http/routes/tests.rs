@@ -309,6 +309,9 @@ async fn every_range_is_answered_as_the_standard_says() {
         (format!("If-None-Match: \"a\", {tag}\r\n"), (304, None)),
         ("If-None-Match: *\r\n".into(), (304, None)),
         ("If-None-Match: \"other\"\r\n".into(), (200, None)),
+        // A file has no date.
+        ("If-Modified-Since: Wed, 21 Oct 2015 07:28:00 GMT\r\n".into(), (200, None)),
+        (range("0-1") + "If-Unmodified-Since: Wed, 21 Oct 2015 07:28:00 GMT\r\n", part(0, 1)),
         (range("0-1") + &format!("If-None-Match: {tag}\r\n"), (304, None)),
         (
             format!("If-None-Match: {tag}\r\nIf-Modified-Since: Wed, 21 Oct 2015 07:28:00 GMT\r\n"),
