@@ -171,6 +171,21 @@ impl Desk {
         self.partials.get(&block.piece).is_some_and(place)
     }
 
+    /// How many pieces are under way or remembered.
+    #[cfg(test)]
+    pub fn under_way(&self) -> usize {
+        self.partials.len()
+    }
+
+    /// All that is known of a piece, for whoever wonders why it does not come.
+    #[cfg(test)]
+    pub fn describe(&self, piece: u32) -> String {
+        let urgent = self.plan.urgent.iter().any(|urgent| urgent.piece == piece);
+        let adopted = self.adopted.contains(&piece);
+        let partial = self.partials.get(&piece);
+        format!("piece {piece}, urgent {urgent}, adopted {adopted}: {partial:?}, peers {:?}", self.peers)
+    }
+
     /// A link was made.
     pub fn join(&mut self, address: SocketAddr, now: Instant) -> PeerKey {
         self.next_key += 1;

@@ -10,3 +10,7 @@ mod peers;
 mod picker;
 mod pieces;
 mod rate;
+#[cfg(test)]
+mod simulations;
+#[cfg(test)]
+mod simulator;

@@ -194,3 +194,23 @@ fn pick_late(partial: &Partial, key: PeerKey, eta: Instant, due: Instant, now: I
         .max_by_key(|ask| ask.outlook(now))
         .map(|ask| ask.index)
 }
+
+/// What was looked at to decide, counted so that a test can tell the cost of a block.
+#[cfg(test)]
+pub mod looks {
+    use std::cell::Cell;
+
+    thread_local! { static LOOKS: Cell<u64> = const { Cell::new(0) }; }
+
+    pub fn reset() {
+        LOOKS.set(0);
+    }
+
+    pub fn count() -> u64 {
+        LOOKS.get()
+    }
+
+    pub fn add(looks: u64) {
+        LOOKS.set(LOOKS.get() + looks);
+    }
+}
