@@ -304,6 +304,7 @@ impl Desk {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         let blocks = self.geometry.blocks(block.piece);
         let partial = self.partials.entry(block.piece).or_insert_with(|| Partial::new(blocks));
+        partial.awaited = Some(key);
         match partial.place(block.index) {
             Place::Here(_) if partial.sole() == Some(key) => {
                 partial.note_answered();
@@ -341,6 +342,7 @@ impl Desk {
         let bytes = u64::from(self.geometry.block_bytes(block));
         let Some(peer) = self.peers.get_mut(&key) else { return Arrival::Drop };
         let asked = peer.answer(block, bytes, now);
+        self.trust_again(key, now);
         let partial = self.partials.get(&block.piece);
         let welcome = |partial: &Partial| {
             !matches!(partial.place(block.index), Place::Here(_))
@@ -413,6 +415,11 @@ impl Desk {
     /// A piece is verified, by whomever: every request of librqbit's for it is answered.
     pub fn completed(&mut self, piece: u32, now: Instant) {
         self.adopted.remove(&piece);
+        self.plan.urgent.retain(|urgent| urgent.piece != piece);
+        if self.blame.is_open(piece) {
+            // librqbit saw that it is good; who had lied about it is still to be found out.
+            self.actions.push(Action::Hash { piece, digests: true });
+        }
         let Some(partial) = self.partials.remove(&piece) else { return };
         let block = |index| Block { piece, index };
         for &(link, index) in partial.held() {
@@ -440,11 +447,7 @@ impl Desk {
                 peer.suspect = true;
             }
         }
-        // What peers were asked for of it would come from the same hands.
-        for (key, block) in partial.asks().iter().map(|ask| (ask.of, Block { piece, index: ask.index })) {
-            self.actions.push(Action::Link(key, Order::Cancel(block)));
-        }
-        partial.reset(None);
+        self.reset(piece, None, now);
         self.blame.accuse(piece, digests, &senders);
         self.adopted.insert(piece);
         if let (1, Some(liar)) = (unique.len(), unique.first()) {
@@ -462,9 +465,23 @@ impl Desk {
             rank(one).partial_cmp(&rank(other)).unwrap_or(std::cmp::Ordering::Equal)
         });
         let best = best.map(|(key, _)| *key);
-        if let Some(partial) = self.partials.get_mut(&piece) {
-            partial.reset(best);
+        self.reset(piece, best, now);
+    }
+
+    /// A piece all over again: what is on the wire for it is taken back, and librqbit waits until it is verified.
+    fn reset(&mut self, piece: u32, parole: Option<PeerKey>, now: Instant) {
+        let Some(partial) = self.partials.get_mut(&piece) else { return };
+        for (key, block) in partial.asks().iter().map(|ask| (ask.of, Block { piece, index: ask.index })) {
+            self.actions.push(Action::Link(key, Order::Cancel(block)));
+            if let Some(peer) = self.peers.get_mut(&key) {
+                peer.cancel(block, now);
+            }
         }
+        partial.reset(parole);
+        for (&key, peer) in &mut self.peers {
+            peer.take_wants(piece).into_iter().for_each(|block| partial.hold(key, block.index));
+        }
+        self.adopted.insert(piece);
     }
 
     fn convict(&mut self, liars: Vec<PeerKey>, now: Instant) {
@@ -511,6 +528,34 @@ impl Desk {
         for Asked { block, .. } in &peer.asks {
             if let Some(partial) = self.partials.get_mut(&block.piece) {
                 partial.unask(block.index, key);
+            }
+        }
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.silenced = true;
+        }
+    }
+
+    /// A silent peer spoke: what it still owes counts as asked of it again, but for what others brought or bring.
+    fn trust_again(&mut self, key: PeerKey, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&key).filter(|peer| peer.silenced) else { return };
+        peer.silenced = false;
+        let owed: Vec<Block> = peer.asks.iter().map(|asked| asked.block).collect();
+        for block in owed {
+            let Some(peer) = self.peers.get_mut(&key) else { return };
+            let expected = peer.eta(now);
+            match self.partials.get_mut(&block.piece) {
+                Some(partial)
+                    if partial.place(block.index) == Place::Missing
+                        && partial.parole.is_none_or(|on_parole| on_parole == key) =>
+                {
+                    partial.ask(Ask { index: block.index, of: key, at: now, expected });
+                }
+                Some(partial)
+                    if partial.asks().iter().any(|ask| ask.index == block.index && ask.of == key) => {}
+                _ => {
+                    peer.cancel(block, now);
+                    self.actions.push(Action::Link(key, Order::Cancel(block)));
+                }
             }
         }
     }

@@ -14,8 +14,9 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    peers::{Peer, UNKNOWN_RATE, seconds},
+    peers::{Peer, seconds},
     pieces::{BLOCK, Geometry, Partial, PeerKey},
+    rate::UNKNOWN,
 };
 
 /// How far ahead of its reader a piece is urgent, at the rate at which the reader takes or the swarm gives.
@@ -54,6 +55,8 @@ pub struct Urgent {
     pub due: Instant,
     /// When the swarm could have it, after what is due before it.
     pub expected: Instant,
+    /// librqbit asked for it, or for the one before it, and so will come to it.
+    pub awaited: bool,
 }
 
 /// What the readers need soon, and what they wait for in spite of it.
@@ -83,15 +86,15 @@ impl Scene<'_> {
     /// Makes the plan.
     pub fn plan(&self, heads: &[Head]) -> Plan {
         let swarm_rate: f64 = self.open().map(|peer| peer.pace(self.now)).sum();
-        let mut urgent = self.needed(heads, swarm_rate.max(UNKNOWN_RATE));
+        let mut urgent = self.needed(heads, swarm_rate.max(UNKNOWN));
         urgent.sort_by_key(|urgent| urgent.due);
         urgent.dedup_by_key(|urgent| urgent.piece);
         let mut bytes = 0.0;
         for piece in &mut urgent {
             bytes += self.remaining(piece.piece);
-            piece.expected = self.now + seconds(bytes / swarm_rate.max(UNKNOWN_RATE));
+            piece.expected = self.now + seconds(bytes / swarm_rate.max(UNKNOWN));
         }
-        urgent.retain(|urgent| self.is_worth_lending(urgent.piece));
+        urgent.retain(|urgent| !urgent.awaited || self.is_worth_lending(urgent.piece));
         Plan { urgent, swarm_rate }
     }
 
@@ -111,10 +114,13 @@ impl Scene<'_> {
             let until =
                 (head.needs / piece_len * piece_len + piece_len).max(head.needs + window).min(head.end);
             let pieces = (head.needs / piece_len) as u32..until.div_ceil(piece_len) as u32;
+            let mut before = false;
             for piece in pieces.filter(|piece| !(self.have)(*piece)) {
+                let this = self.partials.get(&piece).is_some_and(|partial| partial.awaited.is_some());
+                let awaited = this || std::mem::replace(&mut before, this);
                 let ahead = (u64::from(piece) * piece_len).saturating_sub(head.needs) + head.runway;
                 let due = self.now + seconds(ahead as f64 / pace);
-                needed.push(Urgent { piece, due, expected: due });
+                needed.push(Urgent { piece, due, expected: due, awaited });
             }
         }
         needed

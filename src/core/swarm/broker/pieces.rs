@@ -116,6 +116,8 @@ pub struct Partial {
     pub parole: Option<PeerKey>,
     /// Its hash is being looked at.
     pub hashing: bool,
+    /// librqbit asked for some of it, on this link at last.
+    pub awaited: Option<PeerKey>,
     /// Since when all of it is on disk.
     pub full_since: Option<Instant>,
 }
@@ -135,6 +137,7 @@ impl Partial {
             mixed: false,
             parole: None,
             hashing: false,
+            awaited: None,
             full_since: None,
         }
     }
@@ -274,6 +277,7 @@ impl Partial {
     /// A link is gone: its requests, and librqbit's on it.
     pub fn forget(&mut self, link: PeerKey) {
         self.held.retain(|(other, _)| *other != link);
+        self.awaited = self.awaited.filter(|other| *other != link);
     }
 
     /// librqbit's requests that wait.
