@@ -130,7 +130,7 @@ impl World {
             Desk::new(scenario.geometry, Box::new(move |piece| ours[piece as usize].load(Ordering::Relaxed)));
         let mut rng = SmallRng::seed_from_u64(scenario.seed);
         let start = Instant::now();
-        let peers = scenario.peers.iter().map(|nature| SimPeer::new(nature.clone(), pieces, start, &mut rng));
+        let peers = scenario.peers.iter().map(|nature| SimPeer::new(nature.clone(), pieces, &mut rng));
         World {
             start,
             now: start,
@@ -180,10 +180,16 @@ impl World {
             (0..self.scenario.geometry.pieces()).filter(|piece| !self.has(*piece)).take(5).collect();
         let states: Vec<String> = missing.iter().map(|piece| self.desk.describe(*piece)).collect();
         format!(
-            "seed {}, first missing {missing:?}: {states:#?}, readers {:?}, {} waits of librqbit's",
+            "seed {}, first missing {missing:?}: {states:#?}, readers {:?}, librqbit {}, {}",
             self.scenario.seed,
             self.readers.iter().map(Reader::describe).collect::<Vec<_>>(),
-            self.rqbit.waits(),
+            self.rqbit.describe(),
+            self.rqbit
+                .waiting()
+                .iter()
+                .take(1)
+                .map(|(_, block)| self.desk.describe(block.piece))
+                .collect::<String>(),
         )
     }
 

@@ -83,17 +83,17 @@ pub struct SimPeer {
     /// Until when its line is taken.
     pub sending: Option<Instant>,
     tokens: f64,
-    refilled: Duration,
+    /// When it may spend another burst's bytes, from the start.
+    refills: Duration,
     delivered: Option<Instant>,
 }
 
 impl SimPeer {
-    pub fn new(nature: Nature, pieces: u32, _start: Instant, rng: &mut SmallRng) -> Self {
+    pub fn new(nature: Nature, pieces: u32, rng: &mut SmallRng) -> Self {
         let mut bits = vec![0_u8; pieces.div_ceil(8) as usize];
         for piece in (0..pieces).filter(|_| nature.has >= 1.0 || rng.random_bool(nature.has)) {
             bits[piece as usize / 8] |= 0x80 >> (piece % 8);
         }
-        let phase = rng.random_range(0.0..1.0);
         SimPeer {
             bits,
             key: None,
@@ -104,8 +104,8 @@ impl SimPeer {
             lets_us: false,
             queue: VecDeque::new(),
             sending: None,
-            tokens: nature.rate * nature.burst.as_secs_f64() * phase,
-            refilled: Duration::ZERO,
+            tokens: 0.0,
+            refills: nature.burst.mul_f64(rng.random_range(0.0..1.0)),
             delivered: None,
             nature,
         }
@@ -179,12 +179,12 @@ impl SimPeer {
     ) -> Option<(Instant, Option<Block>)> {
         let burst = self.nature.burst;
         let full = self.nature.rate * burst.as_secs_f64();
-        while self.refilled + burst <= now - start {
-            self.refilled += burst;
+        while self.refills <= now - start {
+            self.refills += burst;
             self.tokens = (self.tokens + full).min(full);
         }
         if self.tokens <= 0.0 {
-            return Some((start + self.refilled + burst, None));
+            return Some((start + self.refills, None));
         }
         let block = self.queue.pop_front()?;
         let bytes = f64::from(block_bytes(block));

@@ -60,6 +60,21 @@ impl Rqbit {
         self.links.iter().map(|link| link.outstanding.len()).sum()
     }
 
+    pub fn describe(&self) -> String {
+        let (queued, inflight) = (&self.queued, &self.inflight);
+        format!(
+            "queues {queued:?}, fetches {inflight:?}, hashes {}, waits for {:?}",
+            self.hashing,
+            self.waiting()
+        )
+    }
+
+    /// What it waits for, by link.
+    pub fn waiting(&self) -> Vec<(usize, Block)> {
+        let links = self.links.iter().enumerate();
+        links.flat_map(|(number, link)| link.outstanding.iter().map(move |block| (number, *block))).collect()
+    }
+
     pub fn unchoked(&mut self, link: usize) {
         self.links[link].unchoked = true;
     }
