@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::{
     blame::{Blame, Digests},
     peers::{Asked, Peer},
-    picker::{Head, Plan, Scene, pick_urgent},
+    picker::{Head, Plan, Scene, look, pick_urgent},
     pieces::{Ask, Block, Geometry, Partial, PeerKey, Place},
 };
 
@@ -28,6 +28,8 @@ const ABANDON: Duration = Duration::from_secs(45);
 const CHOKED: Duration = Duration::from_secs(1);
 /// What librqbit gets to hash a piece that it has all blocks of.
 const LIBRQBITS_TURN: Duration = Duration::from_millis(150);
+/// Pieces fetched on librqbit's behalf that are searched for a missing block: those before them are about to be whole.
+const ADOPTED_LOOKS: usize = 64;
 /// Pieces begun and wanted by nobody that are remembered; the least recent memory is of no use.
 const MOST_LEFTOVERS: usize = 256;
 
@@ -200,6 +202,7 @@ impl Desk {
         for Asked { block, .. } in peer.asks {
             if let Some(partial) = self.partials.get_mut(&block.piece) {
                 partial.unask(block.index, key);
+                self.plan.settled = 0;
             }
         }
         let mut unsettled = Vec::new();
@@ -283,6 +286,7 @@ impl Desk {
         for Asked { block, .. } in std::mem::take(&mut peer.asks) {
             if let Some(partial) = self.partials.get_mut(&block.piece) {
                 partial.unask(block.index, key);
+                self.plan.settled = 0;
             }
             if peer.waiting.remove(&block) {
                 peer.fresh.push_back(block);
@@ -304,7 +308,7 @@ impl Desk {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         let blocks = self.geometry.blocks(block.piece);
         let partial = self.partials.entry(block.piece).or_insert_with(|| Partial::new(blocks));
-        partial.awaited = Some(key);
+        partial.await_on(key);
         match partial.place(block.index) {
             Place::Here(_) if partial.sole() == Some(key) => {
                 partial.note_answered();
@@ -408,14 +412,14 @@ impl Desk {
             self.convict(liars, now);
         } else {
             self.blame_for(piece, digests, now);
+            self.refresh(now);
         }
-        self.refresh(now);
     }
 
     /// A piece is verified, by whomever: every request of librqbit's for it is answered.
     pub fn completed(&mut self, piece: u32, now: Instant) {
         self.adopted.remove(&piece);
-        self.plan.urgent.retain(|urgent| urgent.piece != piece);
+        self.plan.drop(piece);
         if self.blame.is_open(piece) {
             // librqbit saw that it is good; who had lied about it is still to be found out.
             self.actions.push(Action::Hash { piece, digests: true });
@@ -425,16 +429,19 @@ impl Desk {
         for &(link, index) in partial.held() {
             self.actions.push(Action::Link(link, Order::Answer(block(index))));
         }
+        let freed: Vec<PeerKey> = partial.asks().iter().map(|ask| ask.of).collect();
         for ask in partial.asks() {
             self.actions.push(Action::Link(ask.of, Order::Cancel(block(ask.index))));
             if let Some(peer) = self.peers.get_mut(&ask.of) {
                 peer.cancel(block(ask.index), now);
             }
         }
-        for (&key, peer) in &mut self.peers {
+        for &key in partial.awaited() {
+            let Some(peer) = self.peers.get_mut(&key) else { continue };
             let answers = peer.take_wants(piece).into_iter();
             self.actions.extend(answers.map(|block| Action::Link(key, Order::Answer(block))));
         }
+        freed.into_iter().for_each(|key| self.fill(key, now));
     }
 
     fn blame_for(&mut self, piece: u32, digests: &Digests, now: Instant) {
@@ -478,7 +485,9 @@ impl Desk {
             }
         }
         partial.reset(parole);
-        for (&key, peer) in &mut self.peers {
+        self.plan.settled = 0;
+        for key in partial.awaited().to_vec() {
+            let Some(peer) = self.peers.get_mut(&key) else { continue };
             peer.take_wants(piece).into_iter().for_each(|block| partial.hold(key, block.index));
         }
         self.adopted.insert(piece);
@@ -499,8 +508,13 @@ impl Desk {
 
     /// Where the readers are now.
     pub fn set_heads(&mut self, heads: Vec<Head>, now: Instant) {
+        // What is urgent changes with the piece that is needed next; the rest the next tick will see.
+        let place = |head: &Head| (head.needs / u64::from(self.geometry.piece_len), head.end);
+        let moved = !heads.iter().map(place).eq(self.heads.iter().map(place));
         self.heads = heads;
-        self.refresh(now);
+        if moved {
+            self.refresh(now);
+        }
     }
 
     /// Looks at the clock: to be called several times a second.
@@ -528,6 +542,7 @@ impl Desk {
         for Asked { block, .. } in &peer.asks {
             if let Some(partial) = self.partials.get_mut(&block.piece) {
                 partial.unask(block.index, key);
+                self.plan.settled = 0;
             }
         }
         if let Some(peer) = self.peers.get_mut(&key) {
@@ -640,14 +655,19 @@ impl Desk {
             now,
         };
         self.plan = scene.plan(&self.heads);
-        let keys: Vec<PeerKey> = self.peers.keys().copied().collect();
+        let quiet = self.peers.iter().filter(|(_, peer)| !peer.interested);
+        let keys: Vec<PeerKey> = quiet.map(|(key, _)| *key).collect();
         keys.into_iter().for_each(|key| self.show_interest(key));
         self.fill_all(now);
     }
 
     fn fill_all(&mut self, now: Instant) {
-        let mut keys: Vec<(PeerKey, f64)> =
-            self.peers.iter().map(|(key, peer)| (*key, peer.pace(now))).collect();
+        let mut keys: Vec<(PeerKey, f64)> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.has_room(now))
+            .map(|(key, peer)| (*key, peer.pace(now)))
+            .collect();
         // The fastest choose first.
         keys.sort_by(|(_, one), (_, other)| other.total_cmp(one));
         keys.into_iter().for_each(|(key, _)| self.fill(key, now));
@@ -664,7 +684,7 @@ impl Desk {
 
     fn pick(&mut self, key: PeerKey, now: Instant) -> Option<Block> {
         let peer = self.peers.get(&key)?;
-        let urgent = pick_urgent(&self.plan, &mut self.partials, &self.geometry, (key, peer), now);
+        let urgent = pick_urgent(&mut self.plan, &mut self.partials, &self.geometry, (key, peer), now);
         if let Some((piece, index)) = urgent {
             return Some(Block { piece, index });
         }
@@ -691,7 +711,9 @@ impl Desk {
     /// What librqbit waits for on any link.
     fn pick_adopted(&mut self, key: PeerKey) -> Option<Block> {
         let peer = self.peers.get(&key)?;
-        for piece in self.adopted.iter().copied().filter(|piece| peer.has.contains(*piece)) {
+        let having = self.adopted.iter().copied().filter(|piece| peer.has.contains(*piece));
+        for piece in having.take(ADOPTED_LOOKS) {
+            look();
             let Some(partial) = self.partials.get_mut(&piece) else { continue };
             if partial.parole.is_none_or(|on_parole| on_parole == key)
                 && let Some(index) = partial.first_missing()

@@ -124,6 +124,11 @@ impl Peer {
         }
     }
 
+    /// Bytes a second, where enough is known.
+    pub fn rate(&self, now: Instant) -> Option<f64> {
+        self.rate.per_second(now).filter(|_| !self.silenced)
+    }
+
     /// Whether it should be asked for more now.
     pub fn has_room(&self, now: Instant) -> bool {
         self.is_open() && self.asks.len() < self.depth(now)
@@ -140,10 +145,10 @@ impl Peer {
         ((rate * ahead / f64::from(BLOCK)).ceil() as usize).clamp(LEAST, self.queue.min(proven).max(LEAST))
     }
 
-    /// When one block more would be here.
+    /// When one block more would be here: after all that was asked before, and not before it can have come all the way.
     pub fn eta(&self, now: Instant) -> Instant {
         let bytes = (self.asks.len() + 1) as f64 * f64::from(BLOCK);
-        now + seconds(bytes / self.pace(now))
+        now + seconds(bytes / self.pace(now)).max(self.latency.unwrap_or_default())
     }
 
     /// It is asked for a block.

@@ -116,8 +116,8 @@ pub struct Partial {
     pub parole: Option<PeerKey>,
     /// Its hash is being looked at.
     pub hashing: bool,
-    /// librqbit asked for some of it, on this link at last.
-    pub awaited: Option<PeerKey>,
+    /// The links on which librqbit asked for some of it.
+    awaited: Vec<PeerKey>,
     /// Since when all of it is on disk.
     pub full_since: Option<Instant>,
 }
@@ -137,7 +137,7 @@ impl Partial {
             mixed: false,
             parole: None,
             hashing: false,
-            awaited: None,
+            awaited: Vec::new(),
             full_since: None,
         }
     }
@@ -277,7 +277,19 @@ impl Partial {
     /// A link is gone: its requests, and librqbit's on it.
     pub fn forget(&mut self, link: PeerKey) {
         self.held.retain(|(other, _)| *other != link);
-        self.awaited = self.awaited.filter(|other| *other != link);
+        self.awaited.retain(|other| *other != link);
+    }
+
+    /// librqbit asks for some of it on a link.
+    pub fn await_on(&mut self, link: PeerKey) {
+        if !self.awaited.contains(&link) {
+            self.awaited.push(link);
+        }
+    }
+
+    /// The links on which librqbit asked for some of it.
+    pub fn awaited(&self) -> &[PeerKey] {
+        &self.awaited
     }
 
     /// librqbit's requests that wait.

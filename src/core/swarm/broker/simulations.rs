@@ -280,7 +280,7 @@ fn no_swarm_however_odd_loses_a_block_or_starves_a_piece() {
 #[test]
 fn a_decision_costs_the_same_in_a_large_swarm() {
     for (peers, pieces) in [(20, 1000), (200, 1000), (20, 100_000), (200, 100_000)] {
-        let piece_len = 64 << 10;
+        let piece_len = 256 << 10;
         let mut rng = SmallRng::seed_from_u64(1);
         let scenario = Scenario {
             geometry: Geometry { piece_len, total_len: u64::from(piece_len) * pieces },

@@ -32,6 +32,8 @@ use rqbit::Rqbit;
 
 /// How often the desk looks at the clock and the readers say where they are.
 const TICK: Duration = Duration::from_millis(100);
+/// In how many ticks librqbit looks whether there is something to ask of an idle peer: a second.
+const RQBIT_LOOKS: u32 = 10;
 /// Bytes a second that are hashed.
 const HASHING: f64 = 1e9;
 /// A simulation that takes longer than this has starved somebody.
@@ -105,12 +107,13 @@ pub struct World {
     desk: Desk,
     peers: Vec<SimPeer>,
     by_key: BTreeMap<PeerKey, usize>,
-    asked: HashSet<(PeerKey, Block)>,
+    asked: HashMap<PeerKey, HashSet<Block>>,
     disk: HashMap<u32, Vec<Written>>,
     rqbit: Rqbit,
     readers: Vec<Reader>,
     most_partials: usize,
     asks: u64,
+    ticks: u32,
 }
 
 pub fn run(scenario: Scenario) -> Outcome {
@@ -141,13 +144,14 @@ impl World {
             have,
             desk,
             by_key: BTreeMap::new(),
-            asked: HashSet::new(),
+            asked: HashMap::new(),
             disk: HashMap::new(),
             rqbit: Rqbit::new(scenario.geometry, scenario.peers.len()),
             readers: scenario.readers.iter().map(|legs| Reader::new(legs.clone(), start)).collect(),
             scenario,
             most_partials: 0,
             asks: 0,
+            ticks: 0,
         }
     }
 
@@ -172,7 +176,7 @@ impl World {
 
     fn is_done(&self) -> bool {
         let readers = self.readers.iter().all(Reader::is_done);
-        readers && (!self.scenario.whole || self.rqbit.is_done())
+        readers && (!self.scenario.whole || !self.scenario.rqbit || self.rqbit.is_done())
     }
 
     fn picture(&self) -> String {
@@ -242,11 +246,12 @@ impl World {
     }
 
     fn tick(&mut self) {
+        self.ticks += 1;
         self.after(TICK, Event::Tick);
         self.readers_look();
         self.desk.tick(self.now);
         self.most_partials = self.most_partials.max(self.desk.under_way());
-        if self.scenario.rqbit {
+        if self.scenario.rqbit && self.ticks.is_multiple_of(RQBIT_LOOKS) {
             for index in 0..self.peers.len() {
                 self.rqbit_asks(index);
             }
@@ -278,7 +283,7 @@ impl World {
     fn part(&mut self, index: usize, tell: bool) {
         let Some(key) = self.peers[index].part() else { return };
         self.by_key.remove(&key);
-        self.asked.retain(|(of, _)| *of != key);
+        self.asked.remove(&key);
         self.rqbit.lose(index);
         if tell {
             self.desk.leave(key, self.now);
@@ -366,7 +371,7 @@ impl World {
             }
             Said::Choke => {
                 self.peers[index].lets_us = false;
-                self.asked.retain(|(of, _)| *of != key);
+                self.asked.remove(&key);
                 self.desk.choked(key, self.now);
             }
             Said::Piece(block, digest) => self.block_came(index, key, block, digest),
@@ -374,7 +379,7 @@ impl World {
     }
 
     fn block_came(&mut self, index: usize, key: PeerKey, block: Block, digest: u64) {
-        self.asked.remove(&(key, block));
+        self.forget(key, block);
         if self.desk.arrived(key, block, self.now) == Arrival::Drop {
             return;
         }
@@ -412,22 +417,29 @@ impl World {
     fn order(&mut self, index: usize, key: PeerKey, order: Order) {
         match order {
             Order::Ask(block) => {
-                assert!(self.asked.insert((key, block)), "{block:?} is asked of {key:?} a second time");
                 assert!(self.peers[index].lets_us, "{block:?} is asked of {key:?}, which chokes us");
                 assert!(!self.has(block.piece), "{block:?} is asked for although it is verified");
                 assert!(self.peers[index].has(block.piece), "{key:?} is asked for what it has not");
-                let queued = self.asked.iter().filter(|(of, _)| *of == key).count();
+                let asked = self.asked.entry(key).or_default();
+                assert!(asked.insert(block), "{block:?} is asked of {key:?} a second time");
+                let queued = asked.len();
                 assert!(queued <= super::peers::QUEUE, "{key:?} is asked for {queued} blocks at once");
                 self.asks += 1;
                 self.tell(index, Told::Request(block));
             }
             Order::Cancel(block) => {
-                self.asked.remove(&(key, block));
+                self.forget(key, block);
                 self.tell(index, Told::Cancel(block));
             }
             Order::Answer(block) => self.answer(index, block),
             Order::Interest => self.tell(index, Told::Interest),
             Order::Leave(_) => self.part(index, true),
+        }
+    }
+
+    fn forget(&mut self, key: PeerKey, block: Block) {
+        if let Some(asked) = self.asked.get_mut(&key) {
+            asked.remove(&block);
         }
     }
 
