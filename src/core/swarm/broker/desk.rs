@@ -26,6 +26,8 @@ const SILENCE: Duration = Duration::from_secs(6);
 const ABANDON: Duration = Duration::from_secs(45);
 /// librqbit's requests on a link that is choked for this long are asked of others.
 const CHOKED: Duration = Duration::from_secs(1);
+/// This many times slower than the fastest is too slow to bring evidence.
+const VERY_SLOW: f64 = 16.0;
 /// What librqbit gets to hash a piece that it has all blocks of.
 const LIBRQBITS_TURN: Duration = Duration::from_millis(150);
 /// Pieces fetched on librqbit's behalf that are searched for a missing block: those before them are about to be whole.
@@ -463,13 +465,19 @@ impl Desk {
         self.choose_parole(piece, now);
     }
 
-    /// One peer alone brings the next copy of a bad piece, so that its blocks tell who lied: the fastest that is not
-    /// suspected, else the fastest.
+    /// One peer alone brings the next copy of a bad piece, so that its blocks tell who lied: one that did not fail to
+    /// before, that is not suspected unless the others are very slow, and the fastest of these.
     fn choose_parole(&mut self, piece: u32, now: Instant) {
-        let able = self.peers.iter().filter(|(_, peer)| peer.is_open() && peer.has.contains(piece));
-        let rank = |peer: &Peer| (!peer.suspect, peer.pace(now));
-        let best = able.max_by(|(_, one), (_, other)| {
-            rank(one).partial_cmp(&rank(other)).unwrap_or(std::cmp::Ordering::Equal)
+        let Some(partial) = self.partials.get(&piece) else { return };
+        let able = || self.peers.iter().filter(|(_, peer)| peer.is_open() && peer.has.contains(piece));
+        let fastest = able().map(|(_, peer)| peer.pace(now)).fold(0.0, f64::max);
+        let rank = |key: PeerKey, peer: &Peer| {
+            let pace = peer.pace(now);
+            (!partial.was_tried(key), !peer.suspect && pace * VERY_SLOW > fastest, pace)
+        };
+        let best = able().max_by(|(one_key, one), (other_key, other)| {
+            let order = rank(**one_key, one).partial_cmp(&rank(**other_key, other));
+            order.unwrap_or(std::cmp::Ordering::Equal)
         });
         let best = best.map(|(key, _)| *key);
         self.reset(piece, best, now);

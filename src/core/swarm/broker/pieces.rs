@@ -114,6 +114,8 @@ pub struct Partial {
     mixed: bool,
     /// Only this peer may be asked: an earlier copy was bad.
     pub parole: Option<PeerKey>,
+    /// Who was on parole before and did not bring it.
+    tried: Vec<PeerKey>,
     /// Its hash is being looked at.
     pub hashing: bool,
     /// The links on which librqbit asked for some of it.
@@ -136,6 +138,7 @@ impl Partial {
             sole: None,
             mixed: false,
             parole: None,
+            tried: Vec::new(),
             hashing: false,
             awaited: Vec::new(),
             full_since: None,
@@ -306,8 +309,14 @@ impl Partial {
         self.places.iter().filter_map(here).collect()
     }
 
+    /// Whether a peer was on parole before and did not bring it.
+    pub fn was_tried(&self, peer: PeerKey) -> bool {
+        self.tried.contains(&peer)
+    }
+
     /// The copy on disk was bad: all over again.
     pub fn reset(&mut self, parole: Option<PeerKey>) {
+        self.tried.extend(self.parole);
         self.places.fill(Place::Missing);
         self.asks.clear();
         (self.cursor, self.missing, self.here) = (0, self.places.len() as u32, 0);

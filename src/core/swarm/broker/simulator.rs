@@ -179,6 +179,7 @@ impl World {
         readers && (!self.scenario.whole || !self.scenario.rqbit || self.rqbit.is_done())
     }
 
+    /// What is wrong, for whoever has to find out why.
     fn picture(&self) -> String {
         let missing: Vec<u32> =
             (0..self.scenario.geometry.pieces()).filter(|piece| !self.has(*piece)).take(5).collect();
