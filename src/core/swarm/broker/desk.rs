@@ -17,7 +17,7 @@ use super::{
     blame::{Blame, Digests},
     peers::{Asked, Peer},
     picker::{Head, Plan, Scene, look, pick_urgent},
-    pieces::{Ask, Block, Geometry, Partial, PeerKey, Place},
+    pieces::{Ask, BLOCK, Block, Geometry, Partial, PeerKey, Place},
 };
 
 /// A peer that brings nothing of what it was asked for this long is asked elsewhere.
@@ -28,6 +28,10 @@ const ABANDON: Duration = Duration::from_secs(45);
 const CHOKED: Duration = Duration::from_secs(1);
 /// This many times slower than the fastest is too slow to bring evidence.
 const VERY_SLOW: f64 = 16.0;
+/// Late blocks are asked of a second peer as long as no more than this many came twice, while little is known of anybody,
+const FREE_REPEATS: u64 = 12;
+/// and later one in so many: what comes twice stays below 3 % of what a reader sees in the first seconds, too.
+const REPEATS_IN: u64 = 50;
 /// What librqbit gets to hash a piece that it has all blocks of.
 const LIBRQBITS_TURN: Duration = Duration::from_millis(150);
 /// Pieces fetched on librqbit's behalf that are searched for a missing block: those before them are about to be whole.
@@ -692,7 +696,10 @@ impl Desk {
 
     fn pick(&mut self, key: PeerKey, now: Instant) -> Option<Block> {
         let peer = self.peers.get(&key)?;
-        let urgent = pick_urgent(&mut self.plan, &mut self.partials, &self.geometry, (key, peer), now);
+        let allowed = FREE_REPEATS * u64::from(BLOCK) + self.tally.taken / REPEATS_IN;
+        let may_repeat = self.tally.wasted < allowed;
+        let scene = (may_repeat, now);
+        let urgent = pick_urgent(&mut self.plan, &mut self.partials, &self.geometry, (key, peer), scene);
         if let Some((piece, index)) = urgent {
             return Some(Block { piece, index });
         }

@@ -183,13 +183,16 @@ pub fn pick_urgent(
     partials: &mut HashMap<u32, Partial>,
     geometry: &Geometry,
     (key, peer): (PeerKey, &Peer),
-    now: Instant,
+    (may_repeat, now): (bool, Instant),
 ) -> Option<(u32, u32)> {
     let eta = peer.eta(now);
     let (chosen, fresh) = match pick_fresh(plan, partials, geometry, (key, peer), eta) {
         Some((at, piece, index)) => (at, Some((piece, index))),
         None => (plan.urgent.len(), None),
     };
+    if !may_repeat {
+        return fresh;
+    }
     // What a faster peer is late with comes before new work on a later piece.
     let before = plan.urgent[..chosen].iter().take(LATE_AMONG);
     let asked = before.filter(|urgent| peer.has.contains(urgent.piece)).filter_map(|urgent| {

@@ -13,8 +13,8 @@ const MEMORY: f64 = 3.0;
 const ENOUGH: u64 = 4 * 16 * 1024;
 /// What a peer that nothing is known of is expected to do: bytes a second.
 pub const UNKNOWN: f64 = 128.0 * 1024.0;
-/// Busy seconds that this expectation counts for. The first burst of a slow seed comes at the speed of the line: believed
-/// at once, it made the desk ask a tenth of the swarm for a half of the first piece (1.76 instead of 1.1 times the limit).
+/// Busy seconds that this expectation counts for: a limiter's burst. The first one comes at the speed of the line, and a
+/// slow seed that is believed at once is asked for all that it can queue of the piece that everybody waits for.
 const DOUBT: f64 = 0.5;
 
 /// One peer's rate.

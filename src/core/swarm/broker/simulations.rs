@@ -82,16 +82,26 @@ fn both(make: impl Fn(u64) -> Scenario) -> [Vec<Outcome>; 2] {
     [true, false].map(|rqbit| over_seeds(|seed| Scenario { rqbit, ..make(seed) }))
 }
 
+/// Copies that come twice are a gamble on late blocks; the desk stakes at most 1 in 50, and what is under way then.
+const MOST_WASTE: f64 = 0.03;
+
+fn assert_frugal(outcomes: &[Outcome]) {
+    let waste = of(outcomes, Outcome::waste);
+    assert!(waste <= MOST_WASTE, "{waste} of all bytes came twice");
+}
+
 #[test]
 fn eight_unequal_peers_bring_the_first_bytes_near_the_limit() {
-    for burst in [0.0, 0.5, 1.0] {
+    // With bursts of a second the first piece is in by the second burst: that is the limiters' doing.
+    for burst in [0.0, 0.5] {
         let make = |_| with_bursts(eight(256 * MIB), burst);
         let rate = total_rate(&make(0));
         for outcomes in both(make) {
             let first = of(&outcomes, first_byte(0)) * rate / (8 * MIB) as f64;
             let whole = of(&outcomes, |o| o.readers[0][0].whole.unwrap()) * rate / (32 * MIB) as f64;
-            let waste = of(&outcomes, Outcome::waste);
-            println!("burst {burst}: first byte {first:.2} x limit, 32 MiB {whole:.2} x, waste {waste:.4}");
+            assert!(first <= 1.5, "bursts of {burst} s: first byte {first} times the limit");
+            assert!(whole <= 1.25, "bursts of {burst} s: first 32 MiB {whole} times the limit");
+            assert_frugal(&outcomes);
         }
     }
 }
@@ -115,10 +125,8 @@ fn a_seek_costs_at_most_twice_the_limit() {
             let legs: Vec<f64> = (0..4)
                 .map(|leg| of(&outcomes, first_byte(leg)) * rate / (u64::from(piece_len) * MIB) as f64)
                 .collect();
-            println!(
-                "{piece_len} MiB pieces: first byte of each leg {legs:.2?} x limit, waste {:.4}",
-                of(&outcomes, Outcome::waste)
-            );
+            assert!(legs.iter().all(|leg| *leg <= 2.0), "{piece_len} MiB pieces: {legs:?} times the limit");
+            assert_frugal(&outcomes);
         }
     }
 }
@@ -130,11 +138,9 @@ fn thirty_far_peers_bring_the_first_byte_and_a_film() {
         let ratios =
             outcomes.iter().enumerate().map(|(n, o)| (first_byte(0)(o) - 0.6) * rate(n) / (4 * MIB) as f64);
         let ratios: Vec<f64> = ratios.collect();
-        println!(
-            "thirty: first byte - 3 RTT {:.2} x limit {ratios:.1?}, waste {:.4}",
-            median(ratios.clone()),
-            of(&outcomes, Outcome::waste)
-        );
+        let first = median(ratios);
+        assert!(first <= 2.0, "first byte {first} times the limit");
+        assert_frugal(&outcomes);
     }
     let film = |seed| {
         let mut scenario = thirty(seed);
@@ -143,8 +149,9 @@ fn thirty_far_peers_bring_the_first_byte_and_a_film() {
         scenario
     };
     for outcomes in both(film) {
-        let stalls: Vec<f64> = outcomes.iter().map(|o| o.readers[0][0].rebuffered).collect();
-        println!("film: rebuffered {stalls:.1?}, waste {:.4}", of(&outcomes, Outcome::waste));
+        let stood_still = of(&outcomes, |o| o.readers[0][0].rebuffered);
+        assert!(stood_still < 0.001, "the film stood still for {stood_still} s");
+        assert_frugal(&outcomes);
     }
 }
 
@@ -163,40 +170,34 @@ fn four(lies: f64, seed: u64) -> Scenario {
 
 #[test]
 fn one_liar_in_four_is_found_out_and_costs_little() {
+    let without = |seed| {
+        let mut scenario = four(0.0, seed);
+        scenario.peers.remove(1);
+        scenario
+    };
+    let honest = of(&over_seeds(without), |o| o.took);
     for lies in [1.0, 0.3, 0.02] {
-        let honest = over_seeds(|seed| {
-            let mut s = four(0.0, seed);
-            s.peers.remove(1);
-            s
-        });
-        for outcomes in both(|seed| four(lies, seed)).into_iter().take(1) {
-            println!(
-                "liar {lies}: {:.2} against {:.2}, banned {:?}",
-                of(&outcomes, |o| o.took),
-                of(&honest, |o| o.took),
-                outcomes.iter().map(|o| o.banned.clone()).collect::<Vec<_>>()
-            );
-        }
+        let outcomes = over_seeds(|seed| four(lies, seed));
+        let took = of(&outcomes, |o| o.took);
+        assert!(took <= 1.3 * honest, "{took} s with a liar, {honest} s without");
+        assert!(outcomes.iter().all(|o| o.banned == [1]), "the liar alone is dropped");
     }
 }
 
 #[test]
 fn half_the_peers_leave() {
-    let make = |seed| {
+    let make = |_| {
         let mut scenario = eight(128 * MIB);
         scenario.readers = vec![hungry(0, 128 * MIB)];
-        scenario.whole = seed % 2 == 0;
         scenario.peers.iter_mut().skip(1).step_by(2).for_each(|peer| peer.dies = Some(secs(3.0)));
         scenario
     };
     let staying: f64 = make(0).peers.iter().filter(|peer| peer.dies.is_none()).map(|peer| peer.rate).sum();
-    for outcomes in both(|seed| Scenario { whole: false, ..make(seed) }) {
+    for outcomes in both(make) {
         let limit = (128 * MIB) as f64 / staying - 3.0 * (total_rate(&make(0)) / staying - 1.0);
-        println!(
-            "half leave: {:.2} x limit, waste {:.4}",
-            of(&outcomes, |o| o.took) / limit,
-            of(&outcomes, Outcome::waste)
-        );
+        let whole = of(&outcomes, |o| o.took) / limit;
+        assert!(whole <= 1.25, "{whole} times the limit");
+        assert_frugal(&outcomes);
     }
 }
 
@@ -210,16 +211,9 @@ fn ten_readers_at_different_places_share() {
     };
     for outcomes in both(make) {
         let limit = (80 * MIB) as f64 / total_rate(&make(0));
-        let firsts: Vec<f64> = outcomes
-            .iter()
-            .map(|o| o.readers.iter().map(|r| r[0].first_byte.unwrap()).fold(0.0, f64::max))
-            .collect();
-        println!(
-            "ten readers: {:.2} x limit, last first byte {:.2} x, waste {:.4}",
-            of(&outcomes, |o| o.took) / limit,
-            median(firsts) / limit * 8.0,
-            of(&outcomes, Outcome::waste)
-        );
+        let whole = of(&outcomes, |o| o.took) / limit;
+        assert!(whole <= 1.25, "{whole} times the limit");
+        assert_frugal(&outcomes);
     }
 }
 
@@ -261,49 +255,45 @@ fn chaos(seed: u64) -> Scenario {
 
 #[test]
 fn no_swarm_however_odd_loses_a_block_or_starves_a_piece() {
-    for seed in std::env::var("S").map_or(0..300, |s| {
-        let s = s.parse().unwrap();
-        s..s + 1
-    }) {
+    for seed in 0..200 {
         let scenario = chaos(seed);
-        let liars: Vec<usize> = (0..scenario.peers.len()).filter(|n| scenario.peers[*n].lies > 0.0).collect();
-        let outcome = match std::panic::catch_unwind(|| run(scenario)) {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                println!("FAILED seed {seed}");
-                continue;
-            }
-        };
-        if !outcome.banned.iter().all(|banned| liars.contains(banned)) {
-            println!("seed {seed}: banned {:?} liars {liars:?}", outcome.banned);
-        }
+        let honest = |peer: &usize| scenario.peers[*peer].lies == 0.0;
+        let honest: Vec<usize> = (0..scenario.peers.len()).filter(honest).collect();
+        let outcome = run(scenario);
+        let wronged = outcome.banned.iter().any(|banned| honest.contains(banned));
+        assert!(!wronged, "seed {seed}: of {:?}, {honest:?} are honest", outcome.banned);
+    }
+}
+
+fn many(peers: usize, pieces: u64) -> Scenario {
+    let (piece_len, mut rng) = (256 << 10, SmallRng::seed_from_u64(1));
+    let nature = |_| Nature { rtt: secs(0.05), ..Nature::seed(rng.random_range(1e4..2e5)) };
+    Scenario {
+        peers: (0..peers).map(nature).collect(),
+        geometry: Geometry { piece_len, total_len: u64::from(piece_len) * pieces },
+        readers: vec![hungry(0, 32 * MIB)],
+        rqbit: true,
+        whole: false,
+        seed: 1,
     }
 }
 
 #[test]
 fn a_decision_costs_the_same_in_a_large_swarm() {
-    for (peers, pieces) in [(20, 1000), (200, 1000), (20, 100_000), (200, 100_000)] {
-        let piece_len = 256 << 10;
-        let mut rng = SmallRng::seed_from_u64(1);
-        let scenario = Scenario {
-            geometry: Geometry { piece_len, total_len: u64::from(piece_len) * pieces },
-            peers: (0..peers)
-                .map(|_| Nature { rtt: secs(0.05), ..Nature::seed(rng.random_range(1e4..2e5)) })
-                .collect(),
-            readers: vec![hungry(0, 32 * MIB)],
-            rqbit: true,
-            whole: false,
-            seed: 1,
-        };
-        let started = std::time::Instant::now();
-        let outcome = run(scenario);
-        println!(
-            "{peers} peers, {pieces} pieces: {} looks for {} asks = {:.1}, {:?}, partials {}",
-            outcome.looks,
-            outcome.asks,
-            outcome.looks as f64 / outcome.asks as f64,
-            started.elapsed() / outcome.asks as u32,
-            outcome.most_partials
+    let cost = |peers, pieces| {
+        let outcome = run(many(peers, pieces));
+        // librqbit has asked for four pieces of 256 KiB, and begun a fifth, on each link.
+        assert!(outcome.most_partials <= 512 + 9 * peers, "{} pieces at once", outcome.most_partials);
+        outcome.looks as f64 / outcome.asks as f64
+    };
+    let small = cost(20, 1000);
+    // Counted, not timed: 200 looks at a piece or a peer for each block asked for, most of them to make the plans.
+    assert!(small < 400.0, "{small} looks for a block");
+    for (peers, pieces) in [(20, 100_000), (200, 1000), (200, 100_000)] {
+        let large = cost(peers, pieces);
+        assert!(
+            large <= 1.2 * small,
+            "{large} looks for a block of {pieces} pieces by {peers} peers, {small} by few"
         );
     }
 }
