@@ -32,6 +32,10 @@ mod peers;
 mod picker;
 mod pieces;
 mod rate;
+#[cfg(test)]
+mod simulations;
+#[cfg(test)]
+mod simulator;
 mod socks;
 mod wire;
 
