@@ -22,7 +22,9 @@ use librqbit_lsd::{LocalServiceDiscovery, LocalServiceDiscoveryOptions};
 use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{CLIENT_NAME, broker::Broker, dialer::Dialer, search::Searcher, trackers::Announcer};
+use super::{
+    CLIENT_NAME, broker::Broker, dialer::Dialer, lobby::Lobby, search::Searcher, trackers::Announcer,
+};
 use crate::core::{
     Error,
     janitor::SessionDir,
@@ -205,7 +207,8 @@ impl Boot {
         let swarm = &self.settings.swarm;
         let peer_id = generate_azereus_style(*b"SC", (0, 1, 0, 0));
         let dialer = Dialer::new(swarm);
-        let broker = Broker::start(dialer.clone())
+        let lobby = Lobby::default();
+        let broker = Broker::start(dialer.clone(), lobby.clone())
             .await
             .map_err(|error| Error::Internal(format!("cannot listen on loopback: {error}")))?;
         let session = Session::new_with_opts(self.dir.clone(), self.options(peer_id, &broker))
@@ -216,6 +219,7 @@ impl Boot {
             .map_err(|error| Error::Internal(format!("cannot make an HTTP client: {error}")))?;
         let searcher = Searcher {
             dialer,
+            lobby,
             announcer,
             dht: session.get_dht().cloned(),
             lsd: self.local_discovery().await,

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::BytesMut;
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
@@ -20,7 +21,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use self::link::Link;
-use super::dialer::Dialer;
+use super::{dialer::Dialer, lobby::Lobby};
 use crate::core::{content::Content, lock, playhead::Playheads, source::InfoHash};
 
 mod blame;
@@ -43,6 +44,8 @@ pub use exchange::Exchange;
 
 use exchange::Counters;
 
+type Hello = [u8; wire::HANDSHAKE];
+
 /// librqbit says what it wants at once, and a peer answers a handshake within this or is of no use.
 const GREETING: Duration = Duration::from_secs(7);
 
@@ -57,6 +60,7 @@ pub struct Broker {
 /// What all connections share.
 struct Floor {
     dialer: Dialer,
+    lobby: Lobby,
     user: String,
     password: String,
     exchanges: Mutex<HashMap<InfoHash, Arc<Exchange>>>,
@@ -67,11 +71,12 @@ struct Floor {
 
 impl Broker {
     /// Listens on loopback, on the runtime that it is called on.
-    pub async fn start(dialer: Dialer) -> io::Result<Self> {
+    pub async fn start(dialer: Dialer, lobby: Lobby) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let secret = || data_encoding::HEXLOWER.encode(&rand::random::<[u8; 16]>());
         let floor = Arc::new(Floor {
             dialer,
+            lobby,
             user: secret(),
             password: secret(),
             exchanges: Mutex::default(),
@@ -167,23 +172,32 @@ impl Floor {
         if lock(&self.tunnels).contains(&to) {
             return tunnel(librqbit, to).await;
         }
-        let dialled = match self.is_banned_everywhere(to) {
-            true => Err(io::Error::new(io::ErrorKind::PermissionDenied, "it sent bad blocks before")),
-            false => self.dialer.dial(to).await,
+        let dialled = match (self.is_banned_everywhere(to), self.lobby.knows(to)) {
+            (true, _) => Err(io::Error::new(io::ErrorKind::PermissionDenied, "it sent bad blocks before")),
+            (_, true) => Ok(None),
+            _ => self.dialer.dial(to).await.map(Some),
         };
-        let mut peer = match dialled {
-            Ok(peer) => peer,
+        let dialled = match dialled {
+            Ok(dialled) => dialled,
             Err(error) => return socks::reply(&mut librqbit, (&error).into()).await.and(Err(error)),
         };
         socks::reply(&mut librqbit, socks::Outcome::Done).await?;
         let hello = within(link::read_handshake(&mut librqbit)).await?;
-        let exchange = link::info_hash_of(&hello)
-            .and_then(|hash| lock(&self.exchanges).get(&InfoHash::new(hash)).cloned())
-            .ok_or_else(|| io::Error::other("nobody wants that torrent"))?;
-        within(link::write_handshake(&mut peer, &hello)).await?;
-        let answer = within(link::read_handshake(&mut peer)).await?;
+        let info_hash = link::info_hash_of(&hello).map(InfoHash::new);
+        let exchange = info_hash.and_then(|hash| lock(&self.exchanges).get(&hash).cloned());
+        let exchange = exchange.ok_or_else(|| io::Error::other("nobody wants that torrent"))?;
+        let greeted = info_hash.and_then(|hash| self.lobby.take(hash, to));
+        let (mut peer, answer, heard) = match (dialled, greeted) {
+            (None, Some(greeted)) => {
+                let answer = greeted.hello;
+                let (peer, heard) = greeted.into_parts();
+                (peer, answer, heard)
+            }
+            (Some(peer), _) => greet(peer, &hello).await?,
+            (None, None) => greet(self.dialer.dial(to).await?, &hello).await?,
+        };
         within(link::write_handshake(&mut librqbit, &answer)).await?;
-        let end = Link::carry(exchange, to, &mut peer, &mut librqbit).await;
+        let end = Link::carry(exchange, to, (&mut peer, heard), &mut librqbit).await;
         Err(io::Error::other(end))
     }
 
@@ -191,6 +205,13 @@ impl Floor {
     fn is_banned_everywhere(&self, peer: SocketAddr) -> bool {
         lock(&self.exchanges).values().any(|exchange| exchange.is_banned(peer))
     }
+}
+
+/// Passes librqbit's handshake on, and brings the peer's.
+async fn greet(mut peer: TcpStream, hello: &Hello) -> io::Result<(TcpStream, Hello, BytesMut)> {
+    within(link::write_handshake(&mut peer, hello)).await?;
+    let answer = within(link::read_handshake(&mut peer)).await?;
+    Ok((peer, answer, BytesMut::new()))
 }
 
 async fn within<T>(io: impl Future<Output = io::Result<T>>) -> io::Result<T> {

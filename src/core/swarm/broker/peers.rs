@@ -111,6 +111,11 @@ impl Peer {
         }
     }
 
+    /// Whether librqbit waits for something of it.
+    pub fn is_wanted(&self) -> bool {
+        !self.fresh.is_empty() || !self.waiting.is_empty()
+    }
+
     /// Whether it may be asked.
     pub fn is_open(&self) -> bool {
         self.choking.is_none()

@@ -112,7 +112,9 @@ impl Scene<'_> {
             bytes += self.remaining(piece.piece);
             piece.expected = self.now + seconds(bytes / swarm_rate.max(UNKNOWN));
         }
-        urgent.retain(|urgent| !urgent.awaited || self.is_worth_lending(urgent.piece, &open));
+        // A librqbit that asks for one thing after the other comes to the rest by itself, one that is idle may not.
+        let asking = open.iter().any(|(peer, ..)| peer.is_wanted());
+        urgent.retain(|urgent| !(urgent.awaited || asking) || self.is_worth_lending(urgent.piece, &open));
         Plan { urgent, settled: 0 }
     }
 
