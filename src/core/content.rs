@@ -8,6 +8,7 @@
 use std::{
     collections::HashMap,
     fs::{File, OpenOptions},
+    hash::{BuildHasher, RandomState},
     io::{self, IoSlice, Read},
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -27,6 +28,8 @@ use super::{
 
 const METAINFO_FILE: &str = "metainfo.torrent";
 const HAVE_FILE: &str = "have.json";
+/// Bytes of a block, what peers send at a time (BEP 3).
+const BLOCK: usize = 16 * 1024;
 
 /// One torrent's directory.
 #[derive(Debug)]
@@ -255,15 +258,43 @@ impl Content {
     }
 
     fn read_piece(&self, piece: u32) -> io::Result<Vec<u8>> {
-        let start = self.metainfo.piece_start(piece);
         let mut data = vec![0; self.metainfo.piece_len(piece) as usize];
-        for (file, offset, len) in self.metainfo.spans(start, data.len() as u64) {
+        self.read_torrent(self.metainfo.piece_start(piece), &mut data)?;
+        Ok(data)
+    }
+
+    /// Fills `buf` from a stretch of the torrent that begins at `start`; padding is zeros.
+    pub fn read_torrent(&self, start: u64, buf: &mut [u8]) -> io::Result<()> {
+        for (file, offset, len) in self.metainfo.spans(start, buf.len() as u64) {
             let at = (self.metainfo.files[file].offset + offset - start) as usize;
-            if !self.metainfo.files[file].padding {
-                self.read_at(file, offset, &mut data[at..at + len as usize])?;
+            let part = &mut buf[at..at + len as usize];
+            match self.metainfo.files[file].padding {
+                true => part.fill(0),
+                false => self.read_at(file, offset, part)?,
             }
         }
-        Ok(data)
+        Ok(())
+    }
+
+    /// Writes blocks that follow each other, the first of them at `start` of the torrent.
+    pub fn write_torrent(&self, start: u64, blocks: &[&[u8]]) -> io::Result<()> {
+        let len: usize = blocks.iter().map(|block| block.len()).sum();
+        let spans: Vec<_> = self.metainfo.spans(start, len as u64).collect();
+        for (file, offset, len) in spans {
+            let from = (self.metainfo.files[file].offset + offset - start) as usize;
+            if !self.metainfo.files[file].padding {
+                self.write_slices(file, offset, &mut cut(blocks, from..from + len as usize))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hashes a piece on disk. Whether it is right; with the digests of its blocks if it is not, or if they are asked for.
+    pub fn check(&self, piece: u32, digests: bool) -> io::Result<(bool, Vec<u64>)> {
+        let data = self.read_piece(piece)?;
+        let right = self.metainfo.matches(piece, &data);
+        let digests = if digests || !right { data.chunks(BLOCK).map(digest).collect() } else { Vec::new() };
+        Ok((right, digests))
     }
 
     /// Whether a claimed piece turned out wrong since the last call.
@@ -297,9 +328,13 @@ impl Content {
     }
 
     /// Writes the two halves of a block; a failure is kept with its errno.
-    pub fn write_at(&self, file: usize, offset: u64, halves: [IoSlice<'_>; 2]) -> io::Result<usize> {
-        let len = halves[0].len() + halves[1].len();
-        let result = self.handle(file, true).and_then(|handle| write_halves(handle, offset, halves));
+    pub fn write_at(&self, file: usize, offset: u64, mut halves: [IoSlice<'_>; 2]) -> io::Result<usize> {
+        self.write_slices(file, offset, &mut halves)
+    }
+
+    fn write_slices(&self, file: usize, offset: u64, slices: &mut [IoSlice<'_>]) -> io::Result<usize> {
+        let len: usize = slices.iter().map(|slice| slice.len()).sum();
+        let result = self.handle(file, true).and_then(|handle| write_all_at(handle, offset, slices));
         match result {
             Ok(()) => {
                 self.written.fetch_add(len as u64, Ordering::Relaxed);
@@ -471,17 +506,42 @@ fn boot_id() -> Option<String> {
 }
 
 /// Both halves in one call; what a short write leaves over follows.
-fn write_halves(file: &File, offset: u64, halves: [IoSlice<'_>; 2]) -> io::Result<()> {
-    if halves[1].is_empty() {
-        return file.write_all_at(&halves[0], offset);
+/// Writes all of `slices`, with one call where the kernel takes them at once.
+fn write_all_at(file: &File, mut offset: u64, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    IoSlice::advance_slices(&mut slices, 0);
+    while !slices.is_empty() {
+        match rustix::io::pwritev(file, slices, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                offset += written as u64;
+                IoSlice::advance_slices(&mut slices, written);
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    let written = rustix::io::pwritev(file, &halves, offset).map_err(io::Error::from)?;
-    let first = halves[0].len();
-    if written < first {
-        file.write_all_at(&halves[0][written..], offset + written as u64)?;
+    Ok(())
+}
+
+/// The bytes `range` of what `blocks` are one after the other.
+fn cut<'a>(blocks: &[&'a [u8]], range: std::ops::Range<usize>) -> Vec<IoSlice<'a>> {
+    let mut start = 0;
+    let mut parts = Vec::with_capacity(blocks.len());
+    for block in blocks {
+        let from = range.start.clamp(start, start + block.len()) - start;
+        let to = range.end.clamp(start, start + block.len()) - start;
+        if from < to {
+            parts.push(IoSlice::new(&block[from..to]));
+        }
+        start += block.len();
     }
-    let done = written.saturating_sub(first);
-    file.write_all_at(&halves[1][done..], offset + (first + done) as u64)
+    parts
+}
+
+/// Enough to tell a wrong block from a right one; whoever made the wrong one does not know the key of this process.
+fn digest(block: &[u8]) -> u64 {
+    static KEY: OnceLock<RandomState> = OnceLock::new();
+    KEY.get_or_init(RandomState::new).hash_one(block)
 }
 
 /// New content by temporary file and rename: readers see the old or the new.
