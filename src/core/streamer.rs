@@ -417,6 +417,8 @@ impl Attempt<'_> {
         if live.want(file) {
             return Ok(());
         }
+        // What the swarm does from here on is about the torrent, whichever request it is done for.
+        self.status = live.status.clone();
         self.check_cooldown()?;
         let keeps = live.writer(self.streamer.settings.doing)?;
         content.keep_metainfo()?;

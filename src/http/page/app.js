@@ -70,6 +70,7 @@ async function add(look, magnet) {
     else byId('files').querySelector('[aria-current="true"]')?.focus();
   } catch (problem) {
     if (!looking.signal.aborted) notice(shown(problem.message));
+    byId('source').select();
     operator.refresh();
   }
   if (state.looking === looking) {
@@ -141,6 +142,7 @@ function choose(hash) {
     state.chosen = hash;
     state.file = null;
     byId('filter').value = '';
+    byId('copied-card').hidden = true;
     settleDrop();
   }
   history.replaceState(null, '', `#${hash}`);
@@ -190,11 +192,13 @@ function draw() {
   byId('stage').hidden = !torrent && !(state.looking && state.chosen);
   document.body.classList.toggle('empty', byId('stage').hidden);
   byId('stop').hidden = !state.looking;
+  byId('drop').hidden = !torrent?.files.length;
   byId('play').disabled = !torrent?.files.length;
   if (!torrent) {
     show(byId('title').firstChild, state.chosen || '');
     show(byId('now'), 'Looking for peers');
     byId('files-card').hidden = true;
+    byId('pieces-card').hidden = true;
     return;
   }
   if (torrent.state !== 'searching' && torrent.files.length && state.file === null) state.file = usual(torrent.files)?.index ?? null;
@@ -210,6 +214,7 @@ function stage(torrent) {
   const have = decoded(torrent.have);
   const counted = torrent.piece_length ? countVerified(torrent, torrent.files, have) : torrent.files;
   listFiles({ ...torrent, files: counted }, state.file, chooseFile);
+  byId('pieces-card').hidden = !torrent.piece_length;
   const { pieces, here, heads } = map.show(torrent, file);
   const awaited = torrent.awaited.length ? `, waiting for ${torrent.awaited.slice(0, 8).join(', ')}` : '';
   show(byId('piece-count'), pieces ? `${here} of ${pieces}, ${bytes(torrent.piece_length)} each` : '');
@@ -269,7 +274,13 @@ async function handOver(button) {
     command: () => command(torrent.info_hash, state.file, state.magnets.get(torrent.info_hash)),
   };
   const word = button.textContent;
-  const done = await copy(await text[button.dataset.copy]());
+  const wanted = await text[button.dataset.copy]();
+  const done = await copy(wanted);
+  byId('copied-card').hidden = done;
+  if (!done) {
+    byId('copied').value = wanted;
+    byId('copied').select();
+  }
   button.textContent = done ? 'Copied' : 'Not copied';
   say(done ? 'Copied' : 'The browser did not let the page copy it');
   setTimeout(() => { button.textContent = word; }, 1500);

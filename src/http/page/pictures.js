@@ -132,15 +132,16 @@ const line = (context, points) => points.forEach(([x, y], at) => (at ? context.l
 
 // `samples` are [down, up] for each of the last seconds, the latest last.
 export function plot(canvas, samples, say) {
-  const height = 92;
+  const height = 96;
   const { context, width, colour } = prepared(canvas, height);
   const most = Math.max(1000, ...samples.flat());
-  const base = height - 14;
+  const base = height - 17;
   const x = (at) => width - ((samples.length - 1 - at) / (SPAN - 1)) * width;
   const y = (value) => base - (value / most) * (base - 16);
   context.strokeStyle = colour('line');
   context.fillStyle = colour('dim');
   context.font = '11px system-ui, sans-serif';
+  context.textAlign = 'left';
   context.lineWidth = 1;
   for (const [value, word] of [[most, say(most)], [0, '']]) {
     context.beginPath();
@@ -148,9 +149,9 @@ export function plot(canvas, samples, say) {
     context.stroke();
     context.fillText(word, 0, y(value) - 4);
   }
-  context.fillText('5 min ago', 0, height - 1);
+  context.fillText('5 min ago', 0, height - 3);
   context.textAlign = 'right';
-  context.fillText('now', width, height - 1);
+  context.fillText('now', width, height - 3);
   const downs = samples.map(([down], at) => [x(at), y(down)]);
   if (!downs.length) return;
   context.beginPath();

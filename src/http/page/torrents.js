@@ -30,7 +30,7 @@ function keyed(list, items, key, make, update) {
 }
 
 export function listTorrents(torrents, chosen, choose) {
-  byId('nothing').hidden = torrents.length > 0;
+  byId('torrents-card').hidden = !torrents.length;
   const make = ({ info_hash: hash }) => {
     const button = element('button', { type: 'button', className: 'torrent' },
       element('bdi', { className: 'name' }), element('progress', { max: 1 }), element('span', { className: 'dim' }));
@@ -46,8 +46,8 @@ export function listTorrents(torrents, chosen, choose) {
     progress.setAttribute('aria-label', 'Here');
     if (torrent.state === 'searching') progress.removeAttribute('value');
     else progress.value = part;
-    const words = [STATES[torrent.state]];
-    if (torrent.length && torrent.state !== 'complete') words.push(percent(torrent.verified, torrent.length));
+    const words = [torrent.state === 'complete' && torrent.verified < torrent.length ? 'ready' : STATES[torrent.state]];
+    if (torrent.length && torrent.verified < torrent.length) words.push(percent(torrent.verified, torrent.length));
     if (torrent.length) words.push(bytes(torrent.length));
     if (torrent.download_rate) words.push(rate(torrent.download_rate));
     if (torrent.readers) words.push(many(torrent.readers, 'reader'));

@@ -49,7 +49,10 @@ function searching({ search, peers }) {
 export function now(torrent) {
   const { state, peers, awaited, download_rate: down } = torrent;
   if (state === 'searching') return searching(torrent);
-  if (state === 'complete') return torrent.readers ? 'All of it is here, and being read' : 'All of it is here';
+  if (state === 'complete') {
+    const here = torrent.verified < torrent.length ? 'All that was asked for is here' : 'All of it is here';
+    return torrent.readers ? `${here}, and being read` : here;
+  }
   const senders = peers.sending
     ? `${many(peers.sending, 'peer')} sent data, ${rate(down)}`
     : `${many(peers.connected, 'peer')} connected, none has sent data yet`;

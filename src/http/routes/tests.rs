@@ -124,7 +124,7 @@ impl Library for Shelf {
             file(2, &media.path, Kind::Video, None),
             file(3, "dir/a,b\r\nhttp://evil.example/.srt", Kind::Subtitles, Some(2)),
             file(4, "dir/readme.txt", Kind::Other, None),
-            file(5, "dir/a,b\r\nhttp://evil.example/x\u{202e}.mp3", Kind::Audio, None),
+            file(5, "dir/a, b\r\n#EXTM3U\u{202e}.mp3", Kind::Audio, None),
         ];
         vec![TorrentReport {
             info_hash: HASH,
@@ -1056,7 +1056,7 @@ async fn a_playlist_has_whole_urls_and_no_name_gets_out_of_its_line() {
         lines[3].starts_with(&format!("{base}/2/A%20Film%20%231%20%28Am%C3%A9lie%29%3F.mkv?tr=")),
         "{text}"
     );
-    assert_eq!(lines[4], "#EXTINF:-1,x .mp3", "{text}");
+    assert_eq!(lines[4], "#EXTINF:-1,a\u{201a} b  #EXTM3U .mp3", "{text}");
     assert!(lines[5].starts_with(&format!("{base}/5/")), "{text}");
     assert!(!text.contains('\r') && !lines[5].contains(','));
     assert_eq!(world.get(&format!("/playlist/{HASH}.pls")).await.status, 404);
