@@ -69,7 +69,7 @@ pub async fn plays(page: &Page) {
 /// Nothing is wider than the screen.
 pub async fn fits(page: &Page) {
     let wide = "[...document.querySelectorAll('body *')].filter((one) => one.checkVisibility() \
-         && !one.closest('.unseen, .skip, #files, details ul, svg') \
+         && !one.closest('.unseen, .skip, svg') \
          && one.getBoundingClientRect().right > innerWidth + 1).map((one) => one.outerHTML.slice(0, 100))";
     assert_eq!(page.eval(wide).await, serde_json::json!([]), "wider than the screen");
     assert_eq!(page.eval("document.documentElement.scrollWidth <= innerWidth").await, true);
@@ -109,6 +109,7 @@ async fn a_pasted_hash_plays_while_it_comes_and_seeks() {
     )
     .await;
     assert_eq!(page.text("#title").await, "Night Train.webm");
+    assert_eq!(page.eval("location.hash").await, format!("#{}", torrent.hex()));
     fits(&page).await;
     page.is_calm();
     serve.stop().await;

@@ -25,11 +25,14 @@ const map = new PieceMap(byId('map'));
 const operator = new Operator((word) => { say(word); notice(word, true); });
 const player = new Player(trouble);
 
-function notice(word, good = false) {
+// `again` is offered where the server would do it all the same, when it is told to.
+function notice(word, good = false, again = null) {
   const box = byId('notice');
   box.hidden = !word;
   box.dataset.good = String(good);
-  show(box, word);
+  show(box.firstElementChild, word);
+  byId('anyway').hidden = !again;
+  byId('anyway').onclick = again;
 }
 
 function trouble(problem) {
@@ -45,14 +48,14 @@ function trouble(problem) {
 
 function named(text) {
   const source = text.trim();
-  if (!/^magnet:/i.test(source)) return { hash: source, query: '' };
+  if (!/^magnet:/i.test(source)) return { hash: source, query: [] };
   const hash = /xt(?:\.\d+)?=urn:btih:([0-9a-z]{32,40})/i.exec(source)?.[1];
   if (!hash && /urn:btmh:/i.test(source)) throw new Error('This magnet link is BitTorrent v2 alone, which is not supported');
   if (!hash) throw new Error('This magnet link names no torrent: it has no xt=urn:btih:…');
-  return { hash, query: `?magnet=${encodeURIComponent(source)}`, magnet: source };
+  return { hash, query: [`magnet=${encodeURIComponent(source)}`], magnet: source };
 }
 
-async function add(look, magnet) {
+async function add(look, magnet, force) {
   state.looking?.abort();
   const looking = new AbortController();
   state.looking = looking;
@@ -69,7 +72,7 @@ async function add(look, magnet) {
     if (main.length === 1) startPlaying();
     else byId('files').querySelector('[aria-current="true"]')?.focus();
   } catch (problem) {
-    if (!looking.signal.aborted) notice(shown(problem.message));
+    if (!looking.signal.aborted) notice(shown(problem.message), false, problem.type === 'cooldown' ? force : null);
     byId('source').select();
     operator.refresh();
   }
@@ -95,10 +98,15 @@ function paste(event) {
     byId('source').focus();
     return;
   }
-  const path = `torrents/${encodeURIComponent(wanted.hash)}${wanted.query}`;
+  look(wanted, false);
+}
+
+function look(wanted, force) {
+  const query = [...wanted.query, ...(force ? ['force=1'] : [])].join('&');
+  const path = `torrents/${encodeURIComponent(wanted.hash)}${query && `?${query}`}`;
   if (/^[0-9a-f]{40}$/i.test(wanted.hash)) choose(wanted.hash.toLowerCase());
   say('Looking for the torrent');
-  add((signal) => server.json('POST', path, { signal }), wanted.magnet);
+  add((signal) => server.json('POST', path, { signal }), wanted.magnet, () => look(wanted, true));
 }
 
 function handIn(file) {
@@ -146,6 +154,8 @@ function choose(hash) {
     settleDrop();
   }
   history.replaceState(null, '', `#${hash}`);
+  const torrent = state.torrents.get(hash);
+  if (torrent && torrent.state !== 'searching' && !state.files.has(hash)) fill(hash);
   draw();
 }
 
@@ -162,7 +172,6 @@ function startPlaying() {
   if (!file) return;
   trouble(null);
   say(`Playing ${fileName(file.path)}`);
-  player.last = { hash: torrent.info_hash, file };
   player.play(torrent, file);
 }
 
@@ -230,7 +239,8 @@ function drawRates(torrent) {
   const [down, up] = [torrent.download_rate, torrent.upload_rate].map(rate);
   show(byId('down'), down);
   show(byId('up'), up);
-  plot(byId('plot'), samples, rate);
+  const minutes = plot(byId('plot'), samples, rate);
+  show(byId('span'), minutes === 1 ? 'last minute' : `last ${minutes} minutes`);
   byId('plot').setAttribute('aria-label', `Rate: now ${down} down, ${up} up; at most ${rate(Math.max(0, ...samples.map(([most]) => most)))}`);
 }
 

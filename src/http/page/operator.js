@@ -4,8 +4,6 @@ import * as server from './server.js';
 import { byId, element, show } from './torrents.js';
 import { bytes, many, shown, time } from './words.js';
 
-const KINDS = { no_peers: 'no peers', timeout: 'timed out', connection_error: 'no peer would talk', bad_torrent: 'unusable' };
-
 export class Operator {
   constructor(say) {
     this.say = say;
@@ -55,10 +53,10 @@ export class Operator {
     const clear = element('button', { type: 'button', className: 'quiet', textContent: 'Clear' });
     clear.setAttribute('aria-label', `Clear ${row.info_hash}`);
     clear.addEventListener('click', () => this.forget(row.info_hash));
-    const reason = `${KINDS[row.kind] || row.kind}${row.attempts > 1 ? `, ${row.attempts} times` : ''}`;
+    const times = row.attempts > 1 ? ` (${row.attempts} times in a row)` : '';
     const hash = element('code', { textContent: row.info_hash, title: row.info_hash });
     return element('tr', {},
-      element('td', {}, hash, element('span', { className: 'dim', textContent: `${reason}: ${shown(row.reason)}` })),
+      element('td', {}, hash, element('span', { className: 'dim', textContent: shown(row.reason) + times })),
       element('td', { className: 'left' }), element('td', {}, clear));
   }
 

@@ -130,13 +130,14 @@ const total = ({ files, length }) => files.reduce((end, file) => Math.max(end, f
 
 const line = (context, points) => points.forEach(([x, y], at) => (at ? context.lineTo(x, y) : context.moveTo(x, y)));
 
-// `samples` are [down, up] for each of the last seconds, the latest last.
+// `samples` are [down, up] for each of the last seconds, the latest last. Says how many minutes the picture has.
 export function plot(canvas, samples, say) {
   const height = 96;
   const { context, width, colour } = prepared(canvas, height);
   const most = Math.max(1000, ...samples.flat());
   const base = height - 17;
-  const x = (at) => width - ((samples.length - 1 - at) / (SPAN - 1)) * width;
+  const span = Math.min(SPAN, Math.max(60, Math.ceil(samples.length / 60) * 60));
+  const x = (at) => width - ((samples.length - 1 - at) / (span - 1)) * width;
   const y = (value) => base - (value / most) * (base - 16);
   context.strokeStyle = colour('line');
   context.fillStyle = colour('dim');
@@ -149,11 +150,11 @@ export function plot(canvas, samples, say) {
     context.stroke();
     context.fillText(word, 0, y(value) - 4);
   }
-  context.fillText('5 min ago', 0, height - 3);
+  context.fillText(`${span / 60} min ago`, 0, height - 3);
   context.textAlign = 'right';
   context.fillText('now', width, height - 3);
   const downs = samples.map(([down], at) => [x(at), y(down)]);
-  if (!downs.length) return;
+  if (!downs.length) return span / 60;
   context.beginPath();
   line(context, [...downs, [width, base], [downs[0][0], base]]);
   context.globalAlpha = 0.22;
@@ -168,4 +169,5 @@ export function plot(canvas, samples, say) {
     line(context, points);
     context.stroke();
   }
+  return span / 60;
 }

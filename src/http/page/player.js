@@ -69,6 +69,7 @@ export class Player {
     this.stop();
     const playing = { hash: torrent.info_hash, file, source: '' };
     this.playing = playing;
+    this.last = playing;
     byId('play').hidden = true;
     this.say('Waiting for the first bytes');
     try {

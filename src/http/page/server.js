@@ -22,8 +22,6 @@ export function keepToken(token) {
   try { sessionStorage.setItem(KEY, token); } catch { /* as above */ }
 }
 
-export const hasToken = () => kept !== null;
-
 async function send(method, path, options = {}) {
   const headers = { ...options.headers };
   if (kept) headers.Authorization = `Bearer ${kept}`;
@@ -34,19 +32,11 @@ async function refusal(response) {
   return new Problem(response.status, await response.json().catch(() => ({})));
 }
 
-const wantsToken = (problem) =>
-  [401, 429].includes(problem.status) && !problem.message.startsWith('only the machine') && problem.type !== 'rate_limit'
-  || problem.message.startsWith('too many wrong tokens');
-
-// A response that is a success; asks for the token as often as it takes.
+// A response that is a success.
 async function ask(method, path, options) {
-  for (;;) {
-    const response = await send(method, path, options);
-    if (response.ok) return response;
-    const problem = await refusal(response);
-    if (!wantsToken(problem)) throw problem;
-    await wanted(kept === null ? '' : problem.message);
-  }
+  const response = await send(method, path, options);
+  if (!response.ok) throw await refusal(response);
+  return response;
 }
 
 export const json = async (method, path, options) => (await ask(method, path, options)).json();
@@ -68,7 +58,15 @@ export async function follow(tell, state) {
       state('live');
       wait = 500;
       await listen(response.body.getReader(), tell);
-    } catch { /* the server is away; it may come back */ }
+    } catch (problem) {
+      // To look is allowed to everybody, unless there is a token; and to be too often wrong about that one is refused.
+      if ([401, 429].includes(problem.status)) {
+        await wanted(kept === null ? '' : problem.message);
+        wait = 250;
+        continue;
+      }
+      // Else the server is away; it may come back.
+    }
     state('lost');
     await pause(wait);
   }

@@ -70,7 +70,7 @@ export function listFiles(torrent, chosen, choose) {
   const filter = byId('filter').value.trim().toLowerCase();
   const main = files.some(plays) ? files.filter(plays) : files;
   const shownFiles = main.filter(({ path }) => path.toLowerCase().includes(filter));
-  byId('files-card').hidden = !files.length;
+  byId('files-card').hidden = files.length < 2;
   byId('filter').hidden = main.length < 12;
   show(byId('file-count'), main.length > 1 ? `${shownFiles.length === main.length ? '' : `${shownFiles.length} of `}${main.length}` : '');
   const make = (file) => {

@@ -1034,6 +1034,8 @@ async fn a_torrent_that_is_named_is_looked_for_and_nothing_of_it_is_read() {
     assert_eq!(found["files"][0]["kind"], "video");
     assert_eq!(world.last_wanted().magnet.trackers.len(), 1);
     assert_eq!(world.fake.readers.borrow().opened, 0);
+    let cross = world.ask("POST", &format!("/torrents/{HASH}"), "Sec-Fetch-Site: cross-site\r\n").await;
+    assert_eq!((cross.status, cross.kind().as_str()), (403, "cross_site"));
     let failing = world.ask("POST", &format!("/torrents/{}", hash(2)), "").await;
     assert_eq!((failing.status, failing.kind().as_str()), (503, "cooldown"));
     let named = world.ask("POST", "/torrents/no-hash", "").await;
