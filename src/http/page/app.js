@@ -159,6 +159,13 @@ function choose(hash) {
   draw();
 }
 
+// From the list, which may be far below on a phone.
+function visit(hash) {
+  choose(hash);
+  byId('stage').scrollIntoView({ block: 'start' });
+  byId('title').focus({ preventScroll: true });
+}
+
 const chosen = () => {
   const torrent = state.torrents.get(state.chosen);
   return torrent && { ...torrent, files: state.files.get(state.chosen) || [] };
@@ -196,7 +203,7 @@ async function fill(hash) {
 function draw() {
   const torrents = [...state.torrents.values()].filter((torrent) => torrent.here !== false)
     .sort((one, other) => other.readers - one.readers || nameOf(one).localeCompare(nameOf(other)));
-  listTorrents(torrents, state.chosen, choose);
+  listTorrents(torrents, state.chosen, visit);
   const torrent = chosen();
   byId('stage').hidden = !torrent && !(state.looking && state.chosen);
   document.body.classList.toggle('empty', byId('stage').hidden);

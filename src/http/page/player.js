@@ -87,6 +87,8 @@ export class Player {
     video.hidden = false;
     video.replaceChildren(...tracks);
     video.src = source;
+    // Nobody types any more: a phone's keyboard goes, and the keys are the video's.
+    if (document.activeElement === byId('source')) video.focus({ preventScroll: true });
     video.play().catch(() => { /* the browser wants a touch first; its controls are there */ });
   }
 

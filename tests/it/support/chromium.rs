@@ -23,8 +23,10 @@ use tokio::{
 
 use super::{PATIENCE, process, until};
 
-/// Chromium reads commands from descriptor 3 and writes to 4.
-const PIPES: &str = "exec 3<&0 4>&1 </dev/null >/dev/null 2>/dev/null; exec \"$@\"";
+/// Chromium reads commands from descriptor 3 and writes to 4. Debian calls it by its own name, others do not.
+const PIPES: &str = "exec 3<&0 4>&1 </dev/null >/dev/null 2>/dev/null; \
+     for name in chromium chromium-browser google-chrome; do \
+     if command -v $name; then exec $name \"$@\"; fi; done; exit 127";
 
 /// Nothing is asked of the world, nothing is remembered, and nothing depends on the machine's screen.
 const FLAGS: [&str; 12] = [
@@ -65,7 +67,7 @@ impl Chromium {
     pub fn start() -> Self {
         let profile = tempfile::tempdir().unwrap();
         let mut command = Command::new("sh");
-        command.args(["-c", PIPES, "sh", "chromium"]).args(FLAGS);
+        command.args(["-c", PIPES, "sh"]).args(FLAGS);
         command.arg(format!("--user-data-dir={}", profile.path().display()));
         command.env("HOME", profile.path()).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
