@@ -1,7 +1,6 @@
 //! The core as a [`Library`].
 
 use std::{
-    collections::HashMap,
     net::IpAddr,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
@@ -11,23 +10,21 @@ use std::{
 use time::OffsetDateTime;
 use tokio::{sync::watch, time::interval};
 
-use super::library::{
-    Condition, FileReport, Library, PeerCounts, RangeOf, SearchReport, TorrentReport, TorrentState, Wanted,
+use super::{
+    attempts::Attempts,
+    library::{Condition, Library, RangeOf, TorrentReport, TorrentState, Wanted},
+    reports,
 };
 use crate::core::{
     Error, Streamer,
-    content::Content,
     failed::FailedTable,
     janitor::{self, CleanupReport, ScratchDir},
-    media::Kind,
-    metainfo::{FileEntry, Metainfo},
-    playhead::Playhead,
+    metainfo::Metainfo,
     reader::{Opened, PieceReader},
     settings::Settings,
     source::{InfoHash, Source},
     status::Status,
     streamer::Request,
-    subtitles,
     torrents::Live,
 };
 
@@ -47,46 +44,6 @@ pub struct Shelf {
     settings: Settings,
     measured: Mutex<Option<(Instant, u64)>>,
     attempts: Arc<Attempts>,
-}
-
-/// Requests that have not got their file yet.
-#[derive(Default)]
-struct Attempts(Mutex<(u64, HashMap<u64, (InfoHash, watch::Sender<Status>)>)>);
-
-/// One of them, until it is dropped.
-struct UnderWay {
-    attempts: Arc<Attempts>,
-    number: u64,
-}
-
-impl Attempts {
-    fn enter(self: &Arc<Self>, info_hash: InfoHash, status: watch::Sender<Status>) -> UnderWay {
-        let mut attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        attempts.0 += 1;
-        let number = attempts.0;
-        attempts.1.insert(number, (info_hash, status));
-        UnderWay { attempts: self.clone(), number }
-    }
-
-    /// The torrents that are looked for; of several requests for one, the one that has come furthest tells.
-    fn searches(&self) -> Vec<TorrentReport> {
-        let attempts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut furthest: HashMap<InfoHash, Status> = HashMap::new();
-        for (info_hash, status) in attempts.1.values() {
-            let (status, far) = (status.borrow(), |status: &Status| (status.round, status.peers_seen));
-            let told = furthest.entry(*info_hash).or_insert_with(|| status.clone());
-            if far(&status) > far(told) {
-                *told = status.clone();
-            }
-        }
-        furthest.into_iter().map(|(info_hash, status)| searching(info_hash, &status)).collect()
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.attempts.0.lock().unwrap_or_else(PoisonError::into_inner).1.remove(&self.number);
-    }
 }
 
 impl Shelf {
@@ -148,111 +105,6 @@ fn tidy(temp_dir: &Path, table: &FailedTable) {
     }
 }
 
-fn report(live: &Live) -> TorrentReport {
-    let (content, status) = (&live.torrent.content, live.status.borrow());
-    let metainfo = content.metainfo();
-    let files = files(content);
-    let wanted = live.wanted().borrow().clone();
-    let complete = |file: &FileReport| file.verified == file.length;
-    let state = match live.is_kept_going() {
-        _ if files.iter().filter(|file| wanted.contains(&file.index)).all(complete) => TorrentState::Complete,
-        true => TorrentState::Downloading,
-        false => TorrentState::Paused,
-    };
-    TorrentReport {
-        info_hash: metainfo.info_hash,
-        name: Some(metainfo.name.clone()),
-        state,
-        verified: files.iter().map(|file| file.verified).sum(),
-        length: Some(files.iter().map(|file| file.length).sum()),
-        files,
-        download_rate: status.download_rate,
-        upload_rate: status.upload_rate,
-        peers: peers(&status),
-        search: search(&status),
-        awaited: awaited(live),
-        positions: Vec::new(),
-        readers: live.torrent.audience.readers(),
-        idle_seconds: live.torrent.audience.idle().as_secs(),
-        piece_length: metainfo.piece_length,
-        have: data_encoding::HEXLOWER.encode(&content.verified().to_bytes()),
-    }
-}
-
-fn files(content: &Content) -> Vec<FileReport> {
-    let metainfo = content.metainfo();
-    let own = || metainfo.files.iter().filter(|file| !file.padding);
-    let paths: Vec<_> = own().map(|file| (file.index, file.display_path())).collect();
-    let pairs = subtitles::pairs(paths.iter().map(|(index, path)| (*index, path.as_str())));
-    let file = |(file, (index, path)): (&FileEntry, (usize, String))| FileReport {
-        index,
-        kind: Kind::of(&path),
-        path,
-        length: file.len,
-        offset: file.offset,
-        verified: content.verified_bytes(index),
-        subtitles_of: pairs.get(&index).copied(),
-    };
-    own().zip(paths.clone()).map(file).collect()
-}
-
-fn peers(status: &Status) -> PeerCounts {
-    PeerCounts {
-        seen: status.peers_seen,
-        connecting: status.peers_connecting,
-        connected: status.peers_connected,
-        sending: status.peers_sending,
-    }
-}
-
-fn search(status: &Status) -> SearchReport {
-    SearchReport {
-        phase: status.phase,
-        round: status.round,
-        rounds: status.rounds,
-        dht_nodes: status.dht_nodes,
-        trackers: status.trackers,
-        trackers_answered: status.trackers_answered,
-        trackers_failed: status.trackers_failed,
-        metadata_bytes: status.metadata_bytes,
-    }
-}
-
-/// The pieces that readers' next missing bytes are in.
-fn awaited(live: &Live) -> Vec<u32> {
-    let content = &live.torrent.content;
-    let metainfo = content.metainfo();
-    let piece = |head: &Playhead| Some(metainfo.piece_at(metainfo.files.get(head.file)?.offset + head.needs));
-    let heads = live.torrent.playheads.snapshot();
-    let mut pieces: Vec<u32> = heads.iter().filter_map(|(_, head)| piece(head)).collect();
-    pieces.retain(|piece| !content.verified().contains(*piece));
-    pieces.sort_unstable();
-    pieces.dedup();
-    pieces
-}
-
-/// A torrent of which no more is known than how the search for it goes.
-fn searching(info_hash: InfoHash, status: &Status) -> TorrentReport {
-    TorrentReport {
-        info_hash,
-        name: None,
-        state: TorrentState::Searching,
-        files: Vec::new(),
-        verified: 0,
-        length: None,
-        download_rate: 0,
-        upload_rate: 0,
-        peers: peers(status),
-        search: search(status),
-        awaited: Vec::new(),
-        positions: Vec::new(),
-        readers: 0,
-        idle_seconds: 0,
-        piece_length: 0,
-        have: String::new(),
-    }
-}
-
 impl Library for Shelf {
     type Content = Opened;
 
@@ -284,7 +136,8 @@ impl Library for Shelf {
 
     fn asks(&self, wanted: &Wanted) -> bool {
         let info_hash = &wanted.magnet.info_hash;
-        let settled = |live: &Live| live.is_kept_going() || report(live).state == TorrentState::Complete;
+        let settled =
+            |live: &Live| live.is_kept_going() || reports::open(live).state == TorrentState::Complete;
         let mut open = self.streamer.torrents().into_iter();
         match open.find(|live| live.torrent.content.metainfo().info_hash == *info_hash) {
             Some(live) => !settled(&live),
@@ -297,7 +150,7 @@ impl Library for Shelf {
     }
 
     fn torrents(&self) -> Vec<TorrentReport> {
-        let mut reports: Vec<_> = self.streamer.torrents().iter().map(|live| report(live)).collect();
+        let mut reports: Vec<_> = self.streamer.torrents().iter().map(|live| reports::open(live)).collect();
         let open: Vec<_> = reports.iter().map(|report| report.info_hash).collect();
         reports
             .extend(self.attempts.searches().into_iter().filter(|search| !open.contains(&search.info_hash)));

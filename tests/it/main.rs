@@ -13,6 +13,7 @@ mod page_hostile;
 mod page_operator;
 mod resume;
 mod rooms;
+mod serve_add;
 mod serve_clients;
 mod serve_faults;
 mod serve_load;

@@ -189,8 +189,8 @@ fn address() -> IpAddr {
     let mut command = Command::new("hostname");
     let output = process::output(command.arg("-I").stdout(Stdio::piped()));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let addresses = text.split_whitespace().filter_map(|address| address.parse().ok());
-    addresses.filter(IpAddr::is_ipv4).next().unwrap_or(Ipv4Addr::new(127, 0, 0, 2).into())
+    let mut addresses = text.split_whitespace().filter_map(|address| address.parse().ok());
+    addresses.find(IpAddr::is_ipv4).unwrap_or(Ipv4Addr::new(127, 0, 0, 2).into())
 }
 
 #[tokio::test]

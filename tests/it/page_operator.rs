@@ -31,7 +31,8 @@ async fn failures_are_seen_with_their_time_and_cleared_one_by_one_or_all() {
     )
     .await;
     page.click("#anyway").await;
-    page.until("a second failure", "/2 times in a row/.test(document.querySelector('#failed').textContent)").await;
+    page.until("a second failure", "/2 times in a row/.test(document.querySelector('#failed').textContent)")
+        .await;
     paste(&page, DEADER).await;
     page.until("two rows", "document.querySelectorAll('#failed tr').length === 2").await;
     page.until(

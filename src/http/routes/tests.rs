@@ -199,7 +199,7 @@ impl Setup {
     fn start(self) -> World {
         let dir = tempfile::tempdir().expect("a directory");
         let table = Arc::new(FailedTable::new(dir.path(), CooldownSettings::default()));
-        let (wanted, kept): (Arc<Mutex<Vec<Wanted>>>, Arc<Mutex<Vec<InfoHash>>>) = Default::default();
+        let (wanted, kept) = (Arc::new(Mutex::default()), Arc::new(Mutex::default()));
         let fake = self.fake.clone();
         let shelf =
             Shelf { fake: self.fake, dir, table: table.clone(), wanted: wanted.clone(), kept: kept.clone() };
