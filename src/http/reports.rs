@@ -1,5 +1,7 @@
 //! What is told of a torrent, from what the core knows of it.
 
+use std::collections::BTreeSet;
+
 use super::library::{FileReport, PeerCounts, SearchReport, TorrentReport, TorrentState};
 use crate::core::{
     content::Content, media::Kind, metainfo::FileEntry, playhead::Playhead, source::InfoHash, status::Status,
@@ -12,9 +14,8 @@ pub fn open(live: &Live) -> TorrentReport {
     let metainfo = content.metainfo();
     let files = files(content);
     let wanted = live.wanted().borrow().clone();
-    let complete = |file: &FileReport| file.verified == file.length;
     let state = match live.is_kept_going() {
-        _ if files.iter().filter(|file| wanted.contains(&file.index)).all(complete) => TorrentState::Complete,
+        _ if is_complete(&files, &wanted) => TorrentState::Complete,
         true => TorrentState::Downloading,
         false => TorrentState::Paused,
     };
@@ -35,6 +36,15 @@ pub fn open(live: &Live) -> TorrentReport {
         idle_seconds: live.torrent.audience.idle().as_secs(),
         piece_length: metainfo.piece_length,
         have: data_encoding::HEXLOWER.encode(&content.verified().to_bytes()),
+    }
+}
+
+/// Whether all that is wanted is there. Where nothing is, a file that an earlier run left whole is what is read.
+fn is_complete(files: &[FileReport], wanted: &BTreeSet<usize>) -> bool {
+    let whole = |file: &FileReport| file.verified == file.length;
+    match wanted.is_empty() {
+        true => files.iter().any(|file| file.length > 0 && whole(file)),
+        false => files.iter().filter(|file| wanted.contains(&file.index)).all(whole),
     }
 }
 

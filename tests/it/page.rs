@@ -102,6 +102,11 @@ async fn a_pasted_hash_plays_while_it_comes_and_seeks() {
         "(() => { const v = document.querySelector('video'); return v.currentTime > 17.5 && !v.seeking; })()",
     )
     .await;
+    let other = browser.open(&serve.url(&format!("/#{}", torrent.hex())), DESK).await;
+    other
+        .until("the same torrent", "document.querySelector('#title').innerText === 'Night Train.webm'")
+        .await;
+    other.until("who reads it", "/1 reader/.test(document.querySelector('.torrent').innerText)").await;
     peer.set(Behaviour::Serve);
     page.until(
         "the whole film",
@@ -127,6 +132,7 @@ async fn a_torrent_file_shows_its_files_and_its_subtitles_are_seen() {
     page.choose_file("#metainfo", &metainfo).await;
     page.until("its files", "document.querySelectorAll('#files button').length === 2").await;
     assert!(page.text("#others").await.starts_with("3 other files"));
+    assert_eq!(serve.json("GET", "/torrents").await["torrents"][0]["state"], "paused", "nothing is fetched");
     page.screenshot("files-light").await;
     assert_eq!(page.eval("document.querySelector('video').hidden").await, true, "a person chooses first");
     page.click("#files button").await;
@@ -274,9 +280,15 @@ async fn what_is_no_torrent_is_told_beside_the_field() {
         );
         page.until(word, &told).await;
     }
+    let refused = "document.querySelector('#notice').textContent.includes('not a usable torrent')";
     page.choose_file("#metainfo", &sandbox.write("bad.torrent", b"d3:fooi1ee")).await;
-    page.until("a word", "document.querySelector('#notice').textContent.includes('not a usable torrent')")
-        .await;
+    page.until("a word", refused).await;
+    page.eval("document.querySelector('#notice p').textContent = ''").await;
+    let drop = "(() => { const data = new DataTransfer(); data.items.add(new File(['d3:bari2ee'], 'x.torrent')); \
+                const event = { dataTransfer: data, bubbles: true, cancelable: true }; \
+                document.body.dispatchEvent(new DragEvent('drop', event)); })()";
+    page.eval(drop).await;
+    page.until("a word about what was dropped", refused).await;
     page.is_calm();
     serve.stop().await;
 }

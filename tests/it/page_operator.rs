@@ -2,7 +2,7 @@
 
 use crate::{
     page::{DESK, PHONE, film, fits, paste, plays},
-    support::{Answer, Chromium, ClosedPort, HttpTracker, Sandbox, Seeder, Serve},
+    support::{Answer, Behaviour, Chromium, ClosedPort, HttpTracker, Peer, Sandbox, Seeder, Serve},
 };
 
 const DEAD: &str = "aabbccddeeff00112233445566778899aabbccdd";
@@ -90,6 +90,28 @@ async fn cleanup_says_first_what_would_go() {
         "document.querySelector('#cleanup-word').textContent.startsWith('Nothing')",
     )
     .await;
+    page.is_calm();
+    serve.stop().await;
+}
+
+#[tokio::test]
+async fn a_search_tells_what_it_waits_for_and_ends_when_it_is_told_to() {
+    let torrent = film("Never.webm");
+    let peer = Peer::start(&torrent, Behaviour::WithholdMetadata).await;
+    let sandbox = Sandbox::new();
+    let serve = Serve::start(sandbox.serve().peer(peer.addr())).await;
+    let browser = Chromium::start();
+    let page = browser.open(&serve.url("/"), DESK).await;
+    paste(&page, &torrent.hex()).await;
+    page.until("whom it asks", "document.querySelector('#now').textContent.startsWith('Asking 1 peer')")
+        .await;
+    page.prefer("dark").await;
+    page.screenshot("asking-dark").await;
+    page.click("#stop").await;
+    let nothing = "document.querySelector('#stage').hidden && !document.querySelector('.torrent')";
+    page.until("an end", nothing).await;
+    assert_eq!(serve.json("GET", "/torrents").await["torrents"], serde_json::json!([]), "here as well");
+    assert!(sandbox.failed().is_empty(), "that is no failure of the torrent's");
     page.is_calm();
     serve.stop().await;
 }

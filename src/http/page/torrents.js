@@ -47,7 +47,7 @@ export function listTorrents(torrents, chosen, choose) {
     if (torrent.state === 'searching') progress.removeAttribute('value');
     else progress.value = part;
     const words = [torrent.state === 'complete' && torrent.verified < torrent.length ? 'ready' : STATES[torrent.state]];
-    if (torrent.length && torrent.verified < torrent.length) words.push(percent(torrent.verified, torrent.length));
+    if (torrent.verified && torrent.verified < torrent.length) words.push(percent(torrent.verified, torrent.length));
     if (torrent.length) words.push(bytes(torrent.length));
     if (torrent.download_rate) words.push(rate(torrent.download_rate));
     if (torrent.readers) words.push(many(torrent.readers, 'reader'));

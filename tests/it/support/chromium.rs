@@ -171,6 +171,8 @@ impl Page {
     pub async fn prefer(&self, scheme: &str) {
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
         self.ask("Emulation.setEmulatedMedia", json!({ "features": features })).await;
+        let settled = "!document.getAnimations().some((one) => one instanceof CSSTransition)";
+        self.until("the colours", settled).await;
     }
 
     /// The value of an expression, once it is settled; as if a user had touched the page just now.
