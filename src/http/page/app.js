@@ -410,6 +410,8 @@ function start() {
     button.addEventListener('click', () => handOver(button).catch((problem) => trouble(problem)));
   });
   setInterval(sample, 1000);
+  // The pictures have no colours of their own.
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
   draw();
   server.follow(told, (link) => {
     byId('link').dataset.state = link;
