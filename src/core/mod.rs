@@ -18,6 +18,7 @@ pub mod source;
 pub mod status;
 pub mod store;
 pub mod streamer;
+pub mod subtitles;
 pub mod swarm;
 pub mod torrents;
 

@@ -3,17 +3,17 @@
 //! What a request names (a hash, a magnet, trackers, a file) is taken apart here; a name that leads into a private
 //! network goes no further.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use tokio::{net::lookup_host, time::timeout};
 use url::{Host, Url};
 use warp::reply::Response;
 
 use super::{
-    body::Content as _,
+    body::Content,
     deliver::{Asked, deliver},
     guard::too_many,
-    library::{Counted, Library, Wanted},
+    library::{Counted, Library, RangeOf, Wanted},
     reply::Problem,
     routes::{Ask, Site},
 };
@@ -38,24 +38,36 @@ pub async fn file<L: Library>(
     index: Option<&str>,
 ) -> Result<Response, Problem> {
     ask.only("GET, HEAD")?;
-    let mut wanted = wanted(ask, hash, index)?;
+    let (wanted, began) = (wanted(ask, hash, index)?, std::time::Instant::now());
+    let from = ask.visitor.address.map_or_else(|| "a local socket".to_owned(), |from| from.to_string());
+    tracing::info!("Proxy stream request for {} from {from}", wanted.magnet.info_hash);
+    let (method, headers) = (ask.method.clone(), ask.headers.clone());
+    let range = Box::new(move |media: &Media| Asked { method: &method, headers: &headers }.range(media));
+    let (content, chunks) = open(site, ask, wanted, range).await?;
+    let asked = Asked { method: &ask.method, headers: &ask.headers };
+    let media = content.media();
+    let place = |range: Range<u64>| site.readers.enter(media.info_hash, media.index, range.start);
+    let reader = |range| Counted::new(chunks, place(range), site.metrics.reader());
+    let response = deliver(media, asked, reader, ask.lane.clone()).await?;
+    site.metrics.opened(began);
+    Ok(response)
+}
+
+/// Opens what a request may open.
+pub async fn open<L: Library>(
+    site: &Site<L>,
+    ask: &Ask,
+    mut wanted: Wanted,
+    range: RangeOf,
+) -> Result<(L::Content, Chunks<L>), Problem> {
     if site.library.starts(&wanted) {
         count_start(site, ask)?;
     }
     check_names(site, &mut wanted).await?;
-    let (info_hash, began) = (wanted.magnet.info_hash, std::time::Instant::now());
-    let from = ask.visitor.address.map_or_else(|| "a local socket".to_owned(), |from| from.to_string());
-    tracing::info!("Proxy stream request for {info_hash} from {from}");
-    let (method, headers) = (ask.method.clone(), ask.headers.clone());
-    let range = Box::new(move |media: &Media| Asked { method: &method, headers: &headers }.range(media));
-    let opened = site.library.open(wanted, range).await;
-    let (content, chunks) = opened.map_err(|error| failed(site, &error))?;
-    let asked = Asked { method: &ask.method, headers: &ask.headers };
-    let reader = |_| Counted::new(chunks, site.metrics.reader());
-    let response = deliver(content.media(), asked, reader, ask.lane.clone()).await?;
-    site.metrics.opened(began);
-    Ok(response)
+    site.library.open(wanted, range).await.map_err(|error| failed(site, &error))
 }
+
+type Chunks<L> = <<L as Library>::Content as Content>::Chunks;
 
 /// What is named is looked up only when it may be asked; else it is forgotten, so that nobody asks it unseen.
 async fn check_names<L: Library>(site: &Site<L>, wanted: &mut Wanted) -> Result<(), Problem> {
@@ -70,7 +82,8 @@ async fn check_names<L: Library>(site: &Site<L>, wanted: &mut Wanted) -> Result<
     Ok(())
 }
 
-fn failed<L: Library>(site: &Site<L>, error: &Error) -> Problem {
+/// What became of a request for a torrent, counted and logged.
+pub fn failed<L: Library>(site: &Site<L>, error: &Error) -> Problem {
     let problem = Problem::from(error);
     site.metrics.failed(error, problem.kind());
     match error {
@@ -80,7 +93,8 @@ fn failed<L: Library>(site: &Site<L>, error: &Error) -> Problem {
     problem
 }
 
-fn count_start<L: Library>(site: &Site<L>, ask: &Ask) -> Result<(), Problem> {
+/// Lets an address begin with only so many torrents a minute.
+pub fn count_start<L: Library>(site: &Site<L>, ask: &Ask) -> Result<(), Problem> {
     if let Some(address) = ask.visitor.address {
         let taken = site.starts.take(address, tokio::time::Instant::now());
         taken.map_err(|wait| too_many("new torrents", wait))?;
@@ -90,7 +104,7 @@ fn count_start<L: Library>(site: &Site<L>, ask: &Ask) -> Result<(), Problem> {
 }
 
 /// What a request names.
-fn wanted(ask: &Ask, hash: &str, index: Option<&str>) -> Result<Wanted, Problem> {
+pub fn wanted(ask: &Ask, hash: &str, index: Option<&str>) -> Result<Wanted, Problem> {
     let info_hash: InfoHash = hash.parse().map_err(|error: Error| Problem::from(&error))?;
     let mut magnet = match ask.value("magnet") {
         Some(magnet) => magnet.parse().map_err(|error: Error| Problem::from(&error))?,
@@ -130,7 +144,7 @@ fn selector(file: &str) -> FileSelector {
 }
 
 /// Refuses what would make this machine talk to itself or its neighbours on a stranger's behalf.
-async fn refuse_private(magnet: &Magnet) -> Result<(), Problem> {
+pub async fn refuse_private(magnet: &Magnet) -> Result<(), Problem> {
     let trackers =
         magnet.trackers.iter().filter_map(|url| Some((host_of(url)?, url.port_or_known_default()?)));
     let peers = magnet.peers.iter().filter_map(|peer| {
