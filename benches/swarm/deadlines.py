@@ -3,6 +3,8 @@
 Arguments: a magnet, the directory for the data, the port to serve at.
 """
 
+import select
+import socket
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +22,8 @@ SETTINGS = {
     "enable_lsd": False,
     "enable_upnp": False,
     "enable_natpmp": False,
+    # The peers speak TCP alone; trying uTP with each of them first would cost 4 s.
+    "enable_outgoing_utp": False,
 }
 
 
@@ -30,12 +34,13 @@ class Film:
         self.session = lt.session(SETTINGS)
         torrent = lt.parse_magnet_uri(magnet)
         torrent.save_path = folder
+        # At once, and not when the queue of torrents is next looked at.
+        torrent.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
         self.handle = self.session.add_torrent(torrent)
         self.changed = threading.Condition()
         self.info = None
-        self.pieces = {}
-        self.wanted = {}
-        self.readers = 0
+        # What has been read, and at which piece each reader is.
+        self.pieces, self.places = {}, {}
         threading.Thread(target=self.listen, daemon=True).start()
 
     def listen(self):
@@ -46,7 +51,7 @@ class Film:
                 for alert in self.session.pop_alerts():
                     if isinstance(alert, lt.metadata_received_alert):
                         self.info = self.handle.torrent_file()
-                    elif isinstance(alert, lt.read_piece_alert) and self.wanted.get(alert.piece):
+                    elif isinstance(alert, lt.read_piece_alert) and not alert.error.value():
                         self.pieces[alert.piece] = alert.buffer
                 self.changed.notify_all()
 
@@ -56,36 +61,41 @@ class Film:
             self.changed.wait_for(lambda: self.info)
         return self.info.total_size()
 
-    def read(self, start):
-        """Its bytes from here on, by pieces."""
-        length = self.info.piece_length()
-        with self.changed:
-            self.readers += 1
-            if self.readers == 1:
-                self.handle.clear_piece_deadlines()
+    def read(self, start, gone):
+        """Its bytes from here on, by pieces, until the reader is gone."""
+        length, reader = self.info.piece_length(), threading.get_ident()
         try:
             for piece in range(start // length, self.info.num_pieces()):
-                yield self.piece(piece)[max(0, start - piece * length) :]
+                with self.changed:
+                    self.places[reader] = piece
+                    self.forget()
+                    self.set_deadlines(piece)
+                    while not self.changed.wait_for(lambda: piece in self.pieces, 0.02):
+                        if gone():
+                            return
+                    data = self.pieces[piece]
+                yield data[max(0, start - piece * length) :]
         finally:
             with self.changed:
-                self.readers -= 1
+                self.places.pop(reader, None)
+                self.forget()
+                self.handle.clear_piece_deadlines()
+                for piece in self.places.values():
+                    self.set_deadlines(piece)
 
-    def piece(self, piece):
-        """This piece, when it is there; those behind it get their deadlines."""
-        with self.changed:
-            self.wanted[piece] = self.wanted.get(piece, 0) + 1
+    def forget(self):
+        """Lets go of the pieces at which nobody is."""
+        here = set(self.places.values())
+        self.pieces = {piece: data for piece, data in self.pieces.items() if piece in here}
+
+    def set_deadlines(self, piece):
+        """For this piece, to be told of it, and for those behind it. A second deadline replaces the first, so that
+        the place of another reader keeps its own."""
         self.handle.set_piece_deadline(piece, 0, lt.deadline_flags_t.alert_when_available)
         ahead = max(1, AHEAD_BYTES // self.info.piece_length())
         for later in range(piece + 1, min(piece + ahead, self.info.num_pieces())):
-            if not self.handle.have_piece(later):
+            if later not in self.places.values() and not self.handle.have_piece(later):
                 self.handle.set_piece_deadline(later, STEP_MS * (later - piece))
-        with self.changed:
-            self.changed.wait_for(lambda: piece in self.pieces)
-            data = self.pieces[piece]
-            self.wanted[piece] -= 1
-            if not self.wanted[piece]:
-                del self.wanted[piece], self.pieces[piece]
-        return data
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -97,8 +107,13 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(206)
         self.send_header("Content-Length", str(size - start))
         self.end_headers()
-        for data in self.server.film.read(start):
+        for data in self.server.film.read(start, self.gone):
             self.wfile.write(data)
+
+    def gone(self):
+        """Whether the client has closed."""
+        readable, _, _ = select.select([self.connection], [], [], 0)
+        return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
 
     def log_message(self, *_):
         pass

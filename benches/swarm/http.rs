@@ -6,23 +6,36 @@ use std::{
     time::Duration,
 };
 
+use rand::Rng;
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
 use crate::seeder::Trouble;
 
 /// Far above what any answer takes; only so that a hang ends as an error.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Most of them do not tell which port they got, so one that is free just now has to do.
+/// Most of them do not tell which port they got, so they are told one: below those that the kernel gives to whoever
+/// asks for any, because such a one may be somebody else's by the time that it is wanted.
 pub fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+    let mut random = rand::rng();
+    loop {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, random.random_range(20_000..32_768)));
+        match TcpListener::bind(address) {
+            Ok(_) => return Ok(address),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
-/// Connects as soon as somebody listens, until `alive` says that nobody ever will.
-pub fn connect(address: SocketAddr, alive: impl Fn() -> bool) -> Result<TcpStream, Trouble> {
+/// Connects as soon as the process listens, or fails once it has ended.
+pub fn connect(address: SocketAddr, server: Pid) -> Result<TcpStream, Trouble> {
+    let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     loop {
         if let Ok(stream) = TcpStream::connect(address) {
             return Ok(stream);
         }
-        if !alive() {
+        if waitid(WaitId::Pid(server), ended)?.is_some() {
             return Err("ended before it listened".into());
         }
         std::thread::sleep(Duration::from_millis(2));

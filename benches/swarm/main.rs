@@ -124,9 +124,10 @@ fn compare(options: &Options) -> Result<(), Trouble> {
     let scenarios = chosen(&options.scenario)?;
     let python = tools::python()?;
     println!(
-        "seeders of libtorrent {}, {} processors for all together\n",
+        "seeders of libtorrent {}, {} processors for all together, load before: {}\n",
         tools::libtorrent_version(&python)?,
-        std::thread::available_parallelism()?
+        std::thread::available_parallelism()?,
+        std::fs::read_to_string("/proc/loadavg")?.trim()
     );
     if options.check {
         return scenarios.iter().try_for_each(|scenario| check_swarm(scenario, &python, &options.dir));

@@ -86,9 +86,9 @@ pub fn all() -> Vec<Scenario> {
         ),
         scenario(
             "three-seeks",
-            "the same swarm: to 200, 50 and 120 MB after 8 MB",
-            unequal(8 * MIB),
-            Work::Seeks(&[200 * MB, 50 * MB, 120 * MB]),
+            "the same: to 900, 500 and 700 MB after 8 MB",
+            Plan { size: 1024 * MIB, ..unequal(8 * MIB) },
+            Work::Seeks(&[900 * MB, 500 * MB, 700 * MB]),
             180,
         ),
         scenario("big-pieces", "the same peers, pieces of 16 MiB", unequal(16 * MIB), Work::Head, 120),

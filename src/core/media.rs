@@ -19,17 +19,48 @@ const AUDIO: &[&str] = &[
     "wv",
 ];
 
+/// Extensions of subtitles that are text.
+const SUBTITLES: &[&str] = &["srt", "ass", "ssa", "vtt"];
+
+/// What a file is to a player, by its name's extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// It plays, with pictures.
+    Video,
+    /// It plays.
+    Audio,
+    /// It goes with a video.
+    Subtitles,
+    /// Anything else.
+    Other,
+}
+
+impl Kind {
+    /// Of a file with this name.
+    pub fn of(name: &str) -> Self {
+        let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+        let is = |known: &[&str]| extension.as_deref().is_some_and(|extension| known.contains(&extension));
+        match () {
+            () if is(VIDEO) => Self::Video,
+            () if is(AUDIO) => Self::Audio,
+            () if is(SUBTITLES) => Self::Subtitles,
+            () => Self::Other,
+        }
+    }
+
+    /// Whether a player plays it.
+    pub fn plays(self) -> bool {
+        matches!(self, Self::Video | Self::Audio)
+    }
+}
+
 /// Playable kinds first, larger first within a kind.
 fn rank(file: &FileEntry) -> (u8, u64) {
-    let name = file.path.last().map_or("", String::as_str);
-    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
-    let is = |known: &[&str]| extension.as_deref().is_some_and(|extension| known.contains(&extension));
-    let kind = if is(VIDEO) {
-        2
-    } else if is(AUDIO) {
-        1
-    } else {
-        0
+    let kind = match Kind::of(file.path.last().map_or("", String::as_str)) {
+        Kind::Video => 2,
+        Kind::Audio => 1,
+        Kind::Subtitles | Kind::Other => 0,
     };
     (kind, file.len)
 }

@@ -11,12 +11,14 @@ pub mod media;
 pub mod metainfo;
 pub mod pieces;
 pub mod playhead;
+pub mod reach;
 pub mod reader;
 pub mod settings;
 pub mod source;
 pub mod status;
 pub mod store;
 pub mod streamer;
+pub mod subtitles;
 pub mod swarm;
 pub mod torrents;
 

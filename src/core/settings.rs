@@ -64,6 +64,8 @@ pub struct SwarmSettings {
     pub ipv4_only: bool,
     /// Tell neither peers nor trackers which program asks.
     pub anonymous: bool,
+    /// Whoever asks may be a stranger: reach nothing in private networks but the peers and trackers named here.
+    pub public_only: bool,
 }
 
 /// How long to wait for what.
@@ -128,6 +130,7 @@ impl Default for SwarmSettings {
             bind_device: None,
             ipv4_only: false,
             anonymous: false,
+            public_only: false,
         }
     }
 }

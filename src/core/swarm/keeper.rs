@@ -255,9 +255,10 @@ impl Keeper {
         let peers = snapshot.peer_stats;
         let moved = &self.announces.moved;
         moved.uploaded.store(snapshot.uploaded_bytes, Relaxed);
-        moved.downloaded.store(snapshot.downloaded_and_checked_bytes, Relaxed);
-        let sending = live.per_peer_stats_snapshot(Default::default()).peers;
-        let sending = sending.values().filter(|peer| peer.counters.fetched_bytes > 0).count();
+        moved.downloaded.store(self.keeping.content.written(), Relaxed);
+        let linked = self.brokered.exchange.peers();
+        let unchoked = linked.iter().filter(|peer| !peer.choking).count();
+        let sending = linked.iter().filter(|peer| peer.received > 0).count();
         let download_rate = rates.down.of(self.keeping.content.written());
         let upload_rate = rates.up.of(snapshot.uploaded_bytes);
         let wanted = self.keeping.wanted.borrow().clone();
@@ -266,6 +267,7 @@ impl Keeper {
             status.peers_seen = status.peers_seen.max(peers.seen as usize);
             status.peers_connecting = peers.connecting as usize;
             status.peers_connected = peers.live as usize;
+            status.peers_unchoked = unchoked;
             status.peers_sending = sending;
             status.download_rate = download_rate;
             status.upload_rate = upload_rate;

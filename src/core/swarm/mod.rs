@@ -13,6 +13,7 @@ mod broker;
 mod dialer;
 mod handshake;
 mod keeper;
+mod lobby;
 mod relay;
 mod search;
 mod session;

@@ -115,7 +115,10 @@ fn announce_answer(peers: &[SocketAddr]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{settings::SwarmSettings, swarm::dialer::Dialer};
+    use crate::core::{
+        settings::SwarmSettings,
+        swarm::{dialer::Dialer, lobby::Lobby},
+    };
 
     async fn ask(url: &Url, path: &str) -> Vec<u8> {
         let address = (url.host_str().unwrap(), url.port().unwrap());
@@ -129,7 +132,7 @@ mod tests {
     #[tokio::test]
     async fn who_knows_the_path_hears_of_every_peer_once() {
         let peers = Arc::new(NamedPeers::default());
-        let broker = Broker::start(Dialer::new(&SwarmSettings::default())).await.unwrap();
+        let broker = Broker::start(Dialer::new(&SwarmSettings::default()), Lobby::default()).await.unwrap();
         let relay = Relay::start(peers.clone(), &broker).await.unwrap();
         let named: Vec<SocketAddr> = vec!["127.0.0.2:6881".parse().unwrap(), "[::2]:7".parse().unwrap()];
         peers.learn(named.clone());

@@ -22,7 +22,9 @@ use librqbit_lsd::{LocalServiceDiscovery, LocalServiceDiscoveryOptions};
 use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{broker::Broker, client_name, dialer::Dialer, search::Searcher, trackers::Announcer};
+use super::{
+    broker::Broker, client_name, dialer::Dialer, lobby::Lobby, search::Searcher, trackers::Announcer,
+};
 use crate::core::{
     Error,
     janitor::SessionDir,
@@ -123,7 +125,7 @@ impl SwarmSession {
         let counters = self.session.stats_snapshot().counters;
         let nodes = self.searcher.dht.as_ref().map(|dht| dht.stats());
         Traffic {
-            received: counters.fetched_bytes,
+            received: self.broker.received(counters.fetched_bytes),
             given: counters.uploaded_bytes,
             dht_nodes: nodes.map(|nodes| nodes.routing_table_size + nodes.routing_table_size_v6),
         }
@@ -205,7 +207,8 @@ impl Boot {
         let swarm = &self.settings.swarm;
         let peer_id = super::peer_id(swarm);
         let dialer = Dialer::new(swarm);
-        let broker = Broker::start(dialer.clone())
+        let lobby = Lobby::default();
+        let broker = Broker::start(dialer.clone(), lobby.clone())
             .await
             .map_err(|error| Error::Internal(format!("cannot listen on loopback: {error}")))?;
         let session = Session::new_with_opts(self.dir.clone(), self.options(peer_id, &broker))
@@ -216,6 +219,7 @@ impl Boot {
             .map_err(|error| Error::Internal(format!("cannot make an HTTP client: {error}")))?;
         let searcher = Searcher {
             dialer,
+            lobby,
             announcer,
             dht: session.get_dht().cloned(),
             lsd: self.local_discovery().await,

@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use super::{
     blame::{Blame, Digests},
     peers::{Asked, Peer},
-    picker::{Head, Plan, Scene, pick_urgent},
-    pieces::{Ask, Block, Geometry, Partial, PeerKey, Place},
+    picker::{Head, Plan, Scene, look, pick_urgent},
+    pieces::{Ask, BLOCK, Block, Geometry, Partial, PeerKey, Place},
 };
 
 /// A peer that brings nothing of what it was asked for this long is asked elsewhere.
@@ -26,8 +26,16 @@ const SILENCE: Duration = Duration::from_secs(6);
 const ABANDON: Duration = Duration::from_secs(45);
 /// librqbit's requests on a link that is choked for this long are asked of others.
 const CHOKED: Duration = Duration::from_secs(1);
+/// This many times slower than the fastest is too slow to bring evidence.
+const VERY_SLOW: f64 = 16.0;
+/// Late blocks are asked of a second peer as long as no more than this many came twice, while little is known of anybody,
+const FREE_REPEATS: u64 = 12;
+/// and later one in so many: what comes twice stays below 3 % of what a reader sees in the first seconds, too.
+const REPEATS_IN: u64 = 50;
 /// What librqbit gets to hash a piece that it has all blocks of.
 const LIBRQBITS_TURN: Duration = Duration::from_millis(150);
+/// Pieces fetched on librqbit's behalf that are searched for a missing block: those before them are about to be whole.
+const ADOPTED_LOOKS: usize = 64;
 /// Pieces begun and wanted by nobody that are remembered; the least recent memory is of no use.
 const MOST_LEFTOVERS: usize = 256;
 
@@ -171,6 +179,21 @@ impl Desk {
         self.partials.get(&block.piece).is_some_and(place)
     }
 
+    /// How many pieces are under way or remembered.
+    #[cfg(test)]
+    pub fn under_way(&self) -> usize {
+        self.partials.len()
+    }
+
+    /// All that is known of a piece, for whoever wonders why it does not come.
+    #[cfg(test)]
+    pub fn describe(&self, piece: u32) -> String {
+        let urgent = self.plan.urgent.iter().any(|urgent| urgent.piece == piece);
+        let adopted = self.adopted.contains(&piece);
+        let partial = self.partials.get(&piece);
+        format!("piece {piece}, urgent {urgent}, adopted {adopted}: {partial:?}, peers {:?}", self.peers)
+    }
+
     /// A link was made.
     pub fn join(&mut self, address: SocketAddr, now: Instant) -> PeerKey {
         self.next_key += 1;
@@ -185,6 +208,7 @@ impl Desk {
         for Asked { block, .. } in peer.asks {
             if let Some(partial) = self.partials.get_mut(&block.piece) {
                 partial.unask(block.index, key);
+                self.plan.settled = 0;
             }
         }
         let mut unsettled = Vec::new();
@@ -268,6 +292,7 @@ impl Desk {
         for Asked { block, .. } in std::mem::take(&mut peer.asks) {
             if let Some(partial) = self.partials.get_mut(&block.piece) {
                 partial.unask(block.index, key);
+                self.plan.settled = 0;
             }
             if peer.waiting.remove(&block) {
                 peer.fresh.push_back(block);
@@ -289,6 +314,7 @@ impl Desk {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         let blocks = self.geometry.blocks(block.piece);
         let partial = self.partials.entry(block.piece).or_insert_with(|| Partial::new(blocks));
+        partial.await_on(key);
         match partial.place(block.index) {
             Place::Here(_) if partial.sole() == Some(key) => {
                 partial.note_answered();
@@ -326,6 +352,7 @@ impl Desk {
         let bytes = u64::from(self.geometry.block_bytes(block));
         let Some(peer) = self.peers.get_mut(&key) else { return Arrival::Drop };
         let asked = peer.answer(block, bytes, now);
+        self.trust_again(key, now);
         let partial = self.partials.get(&block.piece);
         let welcome = |partial: &Partial| {
             !matches!(partial.place(block.index), Place::Here(_))
@@ -391,28 +418,36 @@ impl Desk {
             self.convict(liars, now);
         } else {
             self.blame_for(piece, digests, now);
+            self.refresh(now);
         }
-        self.refresh(now);
     }
 
     /// A piece is verified, by whomever: every request of librqbit's for it is answered.
     pub fn completed(&mut self, piece: u32, now: Instant) {
         self.adopted.remove(&piece);
+        self.plan.drop(piece);
+        if self.blame.is_open(piece) {
+            // librqbit saw that it is good; who had lied about it is still to be found out.
+            self.actions.push(Action::Hash { piece, digests: true });
+        }
         let Some(partial) = self.partials.remove(&piece) else { return };
         let block = |index| Block { piece, index };
         for &(link, index) in partial.held() {
             self.actions.push(Action::Link(link, Order::Answer(block(index))));
         }
+        let freed: Vec<PeerKey> = partial.asks().iter().map(|ask| ask.of).collect();
         for ask in partial.asks() {
             self.actions.push(Action::Link(ask.of, Order::Cancel(block(ask.index))));
             if let Some(peer) = self.peers.get_mut(&ask.of) {
                 peer.cancel(block(ask.index), now);
             }
         }
-        for (&key, peer) in &mut self.peers {
+        for &key in partial.awaited() {
+            let Some(peer) = self.peers.get_mut(&key) else { continue };
             let answers = peer.take_wants(piece).into_iter();
             self.actions.extend(answers.map(|block| Action::Link(key, Order::Answer(block))));
         }
+        freed.into_iter().for_each(|key| self.fill(key, now));
     }
 
     fn blame_for(&mut self, piece: u32, digests: &Digests, now: Instant) {
@@ -425,11 +460,7 @@ impl Desk {
                 peer.suspect = true;
             }
         }
-        // What peers were asked for of it would come from the same hands.
-        for (key, block) in partial.asks().iter().map(|ask| (ask.of, Block { piece, index: ask.index })) {
-            self.actions.push(Action::Link(key, Order::Cancel(block)));
-        }
-        partial.reset(None);
+        self.reset(piece, None, now);
         self.blame.accuse(piece, digests, &senders);
         self.adopted.insert(piece);
         if let (1, Some(liar)) = (unique.len(), unique.first()) {
@@ -438,18 +469,40 @@ impl Desk {
         self.choose_parole(piece, now);
     }
 
-    /// One peer alone brings the next copy of a bad piece, so that its blocks tell who lied: the fastest that is not
-    /// suspected, else the fastest.
+    /// One peer alone brings the next copy of a bad piece, so that its blocks tell who lied: one that did not fail to
+    /// before, that is not suspected unless the others are very slow, and the fastest of these.
     fn choose_parole(&mut self, piece: u32, now: Instant) {
-        let able = self.peers.iter().filter(|(_, peer)| peer.is_open() && peer.has.contains(piece));
-        let rank = |peer: &Peer| (!peer.suspect, peer.pace(now));
-        let best = able.max_by(|(_, one), (_, other)| {
-            rank(one).partial_cmp(&rank(other)).unwrap_or(std::cmp::Ordering::Equal)
+        let Some(partial) = self.partials.get(&piece) else { return };
+        let able = || self.peers.iter().filter(|(_, peer)| peer.is_open() && peer.has.contains(piece));
+        let fastest = able().map(|(_, peer)| peer.pace(now)).fold(0.0, f64::max);
+        let rank = |key: PeerKey, peer: &Peer| {
+            let pace = peer.pace(now);
+            (!partial.was_tried(key), !peer.suspect && pace * VERY_SLOW > fastest, pace)
+        };
+        let best = able().max_by(|(one_key, one), (other_key, other)| {
+            let order = rank(**one_key, one).partial_cmp(&rank(**other_key, other));
+            order.unwrap_or(std::cmp::Ordering::Equal)
         });
         let best = best.map(|(key, _)| *key);
-        if let Some(partial) = self.partials.get_mut(&piece) {
-            partial.reset(best);
+        self.reset(piece, best, now);
+    }
+
+    /// A piece all over again: what is on the wire for it is taken back, and librqbit waits until it is verified.
+    fn reset(&mut self, piece: u32, parole: Option<PeerKey>, now: Instant) {
+        let Some(partial) = self.partials.get_mut(&piece) else { return };
+        for (key, block) in partial.asks().iter().map(|ask| (ask.of, Block { piece, index: ask.index })) {
+            self.actions.push(Action::Link(key, Order::Cancel(block)));
+            if let Some(peer) = self.peers.get_mut(&key) {
+                peer.cancel(block, now);
+            }
         }
+        partial.reset(parole);
+        self.plan.settled = 0;
+        for key in partial.awaited().to_vec() {
+            let Some(peer) = self.peers.get_mut(&key) else { continue };
+            peer.take_wants(piece).into_iter().for_each(|block| partial.hold(key, block.index));
+        }
+        self.adopted.insert(piece);
     }
 
     fn convict(&mut self, liars: Vec<PeerKey>, now: Instant) {
@@ -467,8 +520,13 @@ impl Desk {
 
     /// Where the readers are now.
     pub fn set_heads(&mut self, heads: Vec<Head>, now: Instant) {
+        // What is urgent changes with the piece that is needed next; the rest the next tick will see.
+        let place = |head: &Head| (head.needs / u64::from(self.geometry.piece_len), head.end);
+        let moved = !heads.iter().map(place).eq(self.heads.iter().map(place));
         self.heads = heads;
-        self.refresh(now);
+        if moved {
+            self.refresh(now);
+        }
     }
 
     /// Looks at the clock: to be called several times a second.
@@ -496,6 +554,35 @@ impl Desk {
         for Asked { block, .. } in &peer.asks {
             if let Some(partial) = self.partials.get_mut(&block.piece) {
                 partial.unask(block.index, key);
+                self.plan.settled = 0;
+            }
+        }
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.silenced = true;
+        }
+    }
+
+    /// A silent peer spoke: what it still owes counts as asked of it again, but for what others brought or bring.
+    fn trust_again(&mut self, key: PeerKey, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&key).filter(|peer| peer.silenced) else { return };
+        peer.silenced = false;
+        let owed: Vec<Block> = peer.asks.iter().map(|asked| asked.block).collect();
+        for block in owed {
+            let Some(peer) = self.peers.get_mut(&key) else { return };
+            let expected = peer.eta(now);
+            match self.partials.get_mut(&block.piece) {
+                Some(partial)
+                    if partial.place(block.index) == Place::Missing
+                        && partial.parole.is_none_or(|on_parole| on_parole == key) =>
+                {
+                    partial.ask(Ask { index: block.index, of: key, at: now, expected });
+                }
+                Some(partial)
+                    if partial.asks().iter().any(|ask| ask.index == block.index && ask.of == key) => {}
+                _ => {
+                    peer.cancel(block, now);
+                    self.actions.push(Action::Link(key, Order::Cancel(block)));
+                }
             }
         }
     }
@@ -580,14 +667,19 @@ impl Desk {
             now,
         };
         self.plan = scene.plan(&self.heads);
-        let keys: Vec<PeerKey> = self.peers.keys().copied().collect();
+        let quiet = self.peers.iter().filter(|(_, peer)| !peer.interested);
+        let keys: Vec<PeerKey> = quiet.map(|(key, _)| *key).collect();
         keys.into_iter().for_each(|key| self.show_interest(key));
         self.fill_all(now);
     }
 
     fn fill_all(&mut self, now: Instant) {
-        let mut keys: Vec<(PeerKey, f64)> =
-            self.peers.iter().map(|(key, peer)| (*key, peer.pace(now))).collect();
+        let mut keys: Vec<(PeerKey, f64)> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.has_room(now))
+            .map(|(key, peer)| (*key, peer.pace(now)))
+            .collect();
         // The fastest choose first.
         keys.sort_by(|(_, one), (_, other)| other.total_cmp(one));
         keys.into_iter().for_each(|(key, _)| self.fill(key, now));
@@ -604,7 +696,10 @@ impl Desk {
 
     fn pick(&mut self, key: PeerKey, now: Instant) -> Option<Block> {
         let peer = self.peers.get(&key)?;
-        let urgent = pick_urgent(&self.plan, &mut self.partials, &self.geometry, (key, peer), now);
+        let allowed = FREE_REPEATS * u64::from(BLOCK) + self.tally.taken / REPEATS_IN;
+        let may_repeat = self.tally.wasted < allowed;
+        let scene = (may_repeat, now);
+        let urgent = pick_urgent(&mut self.plan, &mut self.partials, &self.geometry, (key, peer), scene);
         if let Some((piece, index)) = urgent {
             return Some(Block { piece, index });
         }
@@ -631,7 +726,9 @@ impl Desk {
     /// What librqbit waits for on any link.
     fn pick_adopted(&mut self, key: PeerKey) -> Option<Block> {
         let peer = self.peers.get(&key)?;
-        for piece in self.adopted.iter().copied().filter(|piece| peer.has.contains(*piece)) {
+        let having = self.adopted.iter().copied().filter(|piece| peer.has.contains(*piece));
+        for piece in having.take(ADOPTED_LOOKS) {
+            look();
             let Some(partial) = self.partials.get_mut(&piece) else { continue };
             if partial.parole.is_none_or(|on_parole| on_parole == key)
                 && let Some(index) = partial.first_missing()

@@ -32,13 +32,21 @@ pub struct Exchange {
     links: Mutex<HashMap<PeerKey, UnboundedSender<Order>>>,
     content: Arc<Content>,
     runtime: Handle,
-    /// Bytes of blocks that librqbit was given: it counts them as fetched.
-    handed_over: AtomicU64,
+    counters: Arc<Counters>,
+}
+
+/// Bytes of blocks, over all torrents.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// From peers.
+    pub received: AtomicU64,
+    /// To librqbit, which counts them as fetched.
+    pub handed_over: AtomicU64,
 }
 
 impl Exchange {
     /// For a torrent; `runtime` is where its hashing is spawned.
-    pub fn new(content: Arc<Content>, runtime: Handle) -> Arc<Self> {
+    pub fn new(content: Arc<Content>, runtime: Handle, counters: Arc<Counters>) -> Arc<Self> {
         let metainfo = content.metainfo();
         let geometry = Geometry { piece_len: metainfo.piece_length, total_len: metainfo.total_len };
         let there = content.clone();
@@ -48,7 +56,7 @@ impl Exchange {
             links: Mutex::default(),
             content,
             runtime,
-            handed_over: AtomicU64::new(0),
+            counters,
         })
     }
 
@@ -134,19 +142,21 @@ impl Exchange {
         lock(&self.desk).peers(Instant::now())
     }
 
-    /// What became of all bytes that came.
-    pub fn tally(&self) -> Tally {
-        lock(&self.desk).tally()
+    /// Says in the log what became of the bytes that came.
+    pub fn sum_up(&self) {
+        let Tally { taken, wasted, bad } = lock(&self.desk).tally();
+        let info_hash = self.content.metainfo().info_hash;
+        tracing::debug!("torrent {info_hash}: {taken} bytes came, {wasted} more in vain, {bad} of them bad");
+    }
+
+    /// Notes bytes that a peer sent.
+    pub fn note_received(&self, bytes: u64) {
+        self.counters.received.fetch_add(bytes, Relaxed);
     }
 
     /// Notes bytes that librqbit was given.
     pub fn note_handed_over(&self, bytes: u64) {
-        self.handed_over.fetch_add(bytes, Relaxed);
-    }
-
-    /// Bytes that librqbit was given.
-    pub fn handed_over(&self) -> u64 {
-        self.handed_over.load(Relaxed)
+        self.counters.handed_over.fetch_add(bytes, Relaxed);
     }
 
     /// Follows the readers and the clock until the handle is dropped.

@@ -79,11 +79,11 @@ enum Fate {
 }
 
 impl Link {
-    /// Carries it until one side leaves, after the handshakes.
+    /// Carries it until one side leaves, after the handshakes; `heard` is what the peer sent since.
     pub async fn carry(
         exchange: Arc<Exchange>,
         address: SocketAddr,
-        peer: &mut TcpStream,
+        (peer, heard): (&mut TcpStream, BytesMut),
         librqbit: &mut TcpStream,
     ) -> End {
         let (key, orders) = exchange.join(address);
@@ -92,7 +92,7 @@ impl Link {
             exchange,
             key,
             orders,
-            from_peer: BytesMut::new(),
+            from_peer: heard,
             from_librqbit: BytesMut::new(),
             to_peer: Default::default(),
             to_librqbit: Default::default(),
@@ -115,6 +115,7 @@ impl Link {
     ) -> Result<std::convert::Infallible, End> {
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.take_in()?;
         loop {
             self.answer()?;
             let (peer_may_talk, librqbit_may) = (self.to_librqbit.len() < FULL, self.to_peer.len() < FULL);
@@ -206,6 +207,11 @@ impl Link {
         self.heard = Instant::now();
         // A peer that fills the buffer has more to say at a time.
         self.read_size = if read >= self.read_size { READ.end } else { READ.start };
+        self.take_in()
+    }
+
+    /// Takes in all whole frames that came from the peer.
+    fn take_in(&mut self) -> Result<(), End> {
         let mut frames = Vec::new();
         let mut at = 0;
         while let Some(len) = frame_len(&self.from_peer[at..])? {
@@ -241,6 +247,7 @@ impl Link {
                 Fate::Pass
             }
             Frame::Piece(piece, begin, len) => {
+                tell.note_received(len.into());
                 let block = tell.tell(|desk, now| {
                     let block = desk.geometry().block(piece, begin, len)?;
                     (desk.arrived(key, block, now) == Arrival::Take).then_some(block)

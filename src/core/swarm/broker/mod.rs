@@ -8,10 +8,11 @@ use std::{
     collections::{HashMap, HashSet},
     io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
+use bytes::BytesMut;
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
@@ -20,7 +21,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use self::link::Link;
-use super::dialer::Dialer;
+use super::{dialer::Dialer, lobby::Lobby};
 use crate::core::{content::Content, lock, playhead::Playheads, source::InfoHash};
 
 mod blame;
@@ -32,10 +33,18 @@ mod peers;
 mod picker;
 mod pieces;
 mod rate;
+#[cfg(test)]
+mod simulations;
+#[cfg(test)]
+mod simulator;
 mod socks;
 mod wire;
 
 pub use exchange::Exchange;
+
+use exchange::Counters;
+
+type Hello = [u8; wire::HANDSHAKE];
 
 /// librqbit says what it wants at once, and a peer answers a handshake within this or is of no use.
 const GREETING: Duration = Duration::from_secs(7);
@@ -51,23 +60,27 @@ pub struct Broker {
 /// What all connections share.
 struct Floor {
     dialer: Dialer,
+    lobby: Lobby,
     user: String,
     password: String,
     exchanges: Mutex<HashMap<InfoHash, Arc<Exchange>>>,
+    counters: Arc<Counters>,
     /// Addresses on loopback that are no peers: what is said there is passed on as it is.
     tunnels: Mutex<HashSet<SocketAddr>>,
 }
 
 impl Broker {
     /// Listens on loopback, on the runtime that it is called on.
-    pub async fn start(dialer: Dialer) -> io::Result<Self> {
+    pub async fn start(dialer: Dialer, lobby: Lobby) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let secret = || data_encoding::HEXLOWER.encode(&rand::random::<[u8; 16]>());
         let floor = Arc::new(Floor {
             dialer,
+            lobby,
             user: secret(),
             password: secret(),
             exchanges: Mutex::default(),
+            counters: Arc::default(),
             tunnels: Mutex::default(),
         });
         let url = format!("socks5://{}:{}@{}", floor.user, floor.password, listener.local_addr()?);
@@ -83,10 +96,16 @@ impl Broker {
         runtime: tokio::runtime::Handle,
     ) -> Opened {
         let info_hash = content.metainfo().info_hash;
-        let exchange = Exchange::new(content, runtime);
+        let exchange = Exchange::new(content, runtime, self.floor.counters.clone());
         lock(&self.floor.exchanges).insert(info_hash, exchange.clone());
         let following = exchange.follow(playheads);
         Opened { exchange, info_hash, floor: self.floor.clone(), _following: following }
+    }
+
+    /// What peers sent in all, when librqbit counts so many bytes as fetched: what it got past the broker, too.
+    pub fn received(&self, fetched: u64) -> u64 {
+        let handed_over = self.floor.counters.handed_over.load(Relaxed);
+        fetched.saturating_sub(handed_over) + self.floor.counters.received.load(Relaxed)
     }
 
     /// Lets librqbit reach an address that is no peer, until the guard is dropped.
@@ -108,6 +127,7 @@ pub struct Opened {
 impl Drop for Opened {
     fn drop(&mut self) {
         lock(&self.floor.exchanges).remove(&self.info_hash);
+        self.exchange.sum_up();
     }
 }
 
@@ -152,23 +172,32 @@ impl Floor {
         if lock(&self.tunnels).contains(&to) {
             return tunnel(librqbit, to).await;
         }
-        let dialled = match self.is_banned_everywhere(to) {
-            true => Err(io::Error::new(io::ErrorKind::PermissionDenied, "it sent bad blocks before")),
-            false => self.dialer.dial(to).await,
+        let dialled = match (self.is_banned_everywhere(to), self.lobby.knows(to)) {
+            (true, _) => Err(io::Error::new(io::ErrorKind::PermissionDenied, "it sent bad blocks before")),
+            (_, true) => Ok(None),
+            _ => self.dialer.dial(to).await.map(Some),
         };
-        let mut peer = match dialled {
-            Ok(peer) => peer,
+        let dialled = match dialled {
+            Ok(dialled) => dialled,
             Err(error) => return socks::reply(&mut librqbit, (&error).into()).await.and(Err(error)),
         };
         socks::reply(&mut librqbit, socks::Outcome::Done).await?;
         let hello = within(link::read_handshake(&mut librqbit)).await?;
-        let exchange = link::info_hash_of(&hello)
-            .and_then(|hash| lock(&self.exchanges).get(&InfoHash::new(hash)).cloned())
-            .ok_or_else(|| io::Error::other("nobody wants that torrent"))?;
-        within(link::write_handshake(&mut peer, &hello)).await?;
-        let answer = within(link::read_handshake(&mut peer)).await?;
+        let info_hash = link::info_hash_of(&hello).map(InfoHash::new);
+        let exchange = info_hash.and_then(|hash| lock(&self.exchanges).get(&hash).cloned());
+        let exchange = exchange.ok_or_else(|| io::Error::other("nobody wants that torrent"))?;
+        let greeted = info_hash.and_then(|hash| self.lobby.take(hash, to));
+        let (mut peer, answer, heard) = match (dialled, greeted) {
+            (None, Some(greeted)) => {
+                let answer = greeted.hello;
+                let (peer, heard) = greeted.into_parts();
+                (peer, answer, heard)
+            }
+            (Some(peer), _) => greet(peer, &hello).await?,
+            (None, None) => greet(self.dialer.dial(to).await?, &hello).await?,
+        };
         within(link::write_handshake(&mut librqbit, &answer)).await?;
-        let end = Link::carry(exchange, to, &mut peer, &mut librqbit).await;
+        let end = Link::carry(exchange, to, (&mut peer, heard), &mut librqbit).await;
         Err(io::Error::other(end))
     }
 
@@ -176,6 +205,13 @@ impl Floor {
     fn is_banned_everywhere(&self, peer: SocketAddr) -> bool {
         lock(&self.exchanges).values().any(|exchange| exchange.is_banned(peer))
     }
+}
+
+/// Passes librqbit's handshake on, and brings the peer's.
+async fn greet(mut peer: TcpStream, hello: &Hello) -> io::Result<(TcpStream, Hello, BytesMut)> {
+    within(link::write_handshake(&mut peer, hello)).await?;
+    let answer = within(link::read_handshake(&mut peer)).await?;
+    Ok((peer, answer, BytesMut::new()))
 }
 
 async fn within<T>(io: impl Future<Output = io::Result<T>>) -> io::Result<T> {

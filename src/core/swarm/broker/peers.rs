@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     pieces::{BLOCK, Block},
-    rate::Rate,
+    rate::{Rate, UNKNOWN},
 };
 
 /// Seconds of a peer's rate that are asked of it ahead. More, and an urgent block waits behind what was asked before;
@@ -23,8 +23,8 @@ const FIRST: usize = 4;
 const LEAST: usize = 2;
 /// Never more, unless the peer says that it takes more: what common clients queue.
 pub const QUEUE: usize = 250;
-/// What a peer that nothing is known of is expected to do: bytes a second.
-pub const UNKNOWN_RATE: f64 = 128.0 * 1024.0;
+/// What is expected of a peer that fell silent: bytes a second.
+const SILENT_RATE: f64 = 1024.0;
 
 /// What a peer has.
 #[derive(Debug, Default)]
@@ -86,6 +86,8 @@ pub struct Peer {
     pub fresh: VecDeque<Block>,
     /// What librqbit wants of it and it was asked for.
     pub waiting: HashSet<Block>,
+    /// It fell silent with requests open: others are asked for them, and it for one at a time until it speaks.
+    pub silenced: bool,
     /// A bad piece had a block of its, and it is not clear whose block was bad.
     pub suspect: bool,
 }
@@ -104,8 +106,14 @@ impl Peer {
             queue: QUEUE,
             fresh: VecDeque::new(),
             waiting: HashSet::new(),
+            silenced: false,
             suspect: false,
         }
+    }
+
+    /// Whether librqbit waits for something of it.
+    pub fn is_wanted(&self) -> bool {
+        !self.fresh.is_empty() || !self.waiting.is_empty()
     }
 
     /// Whether it may be asked.
@@ -115,7 +123,15 @@ impl Peer {
 
     /// Bytes a second, guessed when too little is known.
     pub fn pace(&self, now: Instant) -> f64 {
-        self.rate.per_second(now).unwrap_or(UNKNOWN_RATE).max(1.0)
+        match self.rate.per_second(now) {
+            _ if self.silenced => SILENT_RATE,
+            rate => rate.unwrap_or(UNKNOWN).max(1.0),
+        }
+    }
+
+    /// Bytes a second, where enough is known.
+    pub fn rate(&self, now: Instant) -> Option<f64> {
+        self.rate.per_second(now).filter(|_| !self.silenced)
     }
 
     /// Whether it should be asked for more now.
@@ -124,15 +140,20 @@ impl Peer {
     }
 
     fn depth(&self, now: Instant) -> usize {
+        if self.silenced {
+            return 1;
+        }
         let Some(rate) = self.rate.per_second(now) else { return FIRST };
         let ahead = AHEAD + self.latency.unwrap_or_default().as_secs_f64();
-        ((rate * ahead / f64::from(BLOCK)).ceil() as usize).clamp(LEAST, self.queue.max(LEAST))
+        // However fast it seems, a newcomer is not trusted with more than it brought already.
+        let proven = FIRST + (self.rate.total() / u64::from(BLOCK)) as usize;
+        ((rate * ahead / f64::from(BLOCK)).ceil() as usize).clamp(LEAST, self.queue.min(proven).max(LEAST))
     }
 
-    /// When one block more would be here.
+    /// When one block more would be here: after all that was asked before, and not before it can have come all the way.
     pub fn eta(&self, now: Instant) -> Instant {
         let bytes = (self.asks.len() + 1) as f64 * f64::from(BLOCK);
-        now + seconds(bytes / self.pace(now))
+        now + seconds(bytes / self.pace(now)).max(self.latency.unwrap_or_default())
     }
 
     /// It is asked for a block.

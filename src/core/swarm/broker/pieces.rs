@@ -114,8 +114,12 @@ pub struct Partial {
     mixed: bool,
     /// Only this peer may be asked: an earlier copy was bad.
     pub parole: Option<PeerKey>,
+    /// Who was on parole before and did not bring it.
+    tried: Vec<PeerKey>,
     /// Its hash is being looked at.
     pub hashing: bool,
+    /// The links on which librqbit asked for some of it.
+    awaited: Vec<PeerKey>,
     /// Since when all of it is on disk.
     pub full_since: Option<Instant>,
 }
@@ -134,7 +138,9 @@ impl Partial {
             sole: None,
             mixed: false,
             parole: None,
+            tried: Vec::new(),
             hashing: false,
+            awaited: Vec::new(),
             full_since: None,
         }
     }
@@ -274,6 +280,19 @@ impl Partial {
     /// A link is gone: its requests, and librqbit's on it.
     pub fn forget(&mut self, link: PeerKey) {
         self.held.retain(|(other, _)| *other != link);
+        self.awaited.retain(|other| *other != link);
+    }
+
+    /// librqbit asks for some of it on a link.
+    pub fn await_on(&mut self, link: PeerKey) {
+        if !self.awaited.contains(&link) {
+            self.awaited.push(link);
+        }
+    }
+
+    /// The links on which librqbit asked for some of it.
+    pub fn awaited(&self) -> &[PeerKey] {
+        &self.awaited
     }
 
     /// librqbit's requests that wait.
@@ -290,8 +309,14 @@ impl Partial {
         self.places.iter().filter_map(here).collect()
     }
 
+    /// Whether a peer was on parole before and did not bring it.
+    pub fn was_tried(&self, peer: PeerKey) -> bool {
+        self.tried.contains(&peer)
+    }
+
     /// The copy on disk was bad: all over again.
     pub fn reset(&mut self, parole: Option<PeerKey>) {
+        self.tried.extend(self.parole);
         self.places.fill(Place::Missing);
         self.asks.clear();
         (self.cursor, self.missing, self.here) = (0, self.places.len() as u32, 0);

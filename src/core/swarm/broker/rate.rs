@@ -11,15 +11,26 @@ use tokio::time::Instant;
 const MEMORY: f64 = 3.0;
 /// Before this many bytes there is no telling: four blocks.
 const ENOUGH: u64 = 4 * 16 * 1024;
+/// What a peer that nothing is known of is expected to do: bytes a second.
+pub const UNKNOWN: f64 = 128.0 * 1024.0;
+/// Busy seconds that this expectation counts for: a limiter's burst. The first one comes at the speed of the line, and a
+/// slow seed that is believed at once is asked for all that it can queue of the piece that everybody waits for.
+const DOUBT: f64 = 0.5;
 
 /// One peer's rate.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Rate {
     bytes: f64,
     busy: f64,
     total: u64,
     /// Since when time counts that is not in `busy` yet; `None` while nothing is asked.
     since: Option<Instant>,
+}
+
+impl Default for Rate {
+    fn default() -> Self {
+        Rate { bytes: UNKNOWN * DOUBT, busy: DOUBT, total: 0, since: None }
+    }
 }
 
 impl Rate {
@@ -47,8 +58,7 @@ impl Rate {
             return None;
         }
         let silence = self.since.map_or(0.0, |since| now.saturating_duration_since(since).as_secs_f64());
-        // A millisecond at least: a burst that was read at one go took no time at all by this clock.
-        Some(self.bytes / (self.busy + silence).max(0.001))
+        Some(self.bytes / (self.busy + silence))
     }
 
     /// Since when the peer has been asked and silent.
