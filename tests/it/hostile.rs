@@ -240,7 +240,7 @@ fn resident(pid: i32) -> f64 {
 
 #[tokio::test]
 async fn strangers_at_the_listening_port_cost_no_memory() {
-    let mut row = Row::new("B7", 300);
+    let mut row = Row::new("B8", 300);
     let torrent = Torrent::single("listening.bin", MIB).build();
     let peer = Peer::start(&torrent, Behaviour::NeverUnchoke).await;
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -9,10 +9,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::support::{
-    Behaviour, MIB, Peer, Row, Sandbox, Seeder, Serve, Torrent,
-    serve::{path, program},
-};
+use crate::support::{Behaviour, MIB, Peer, Row, Sandbox, Seeder, Serve, Torrent, serve::path};
 
 fn raise_limit_on_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -189,53 +186,6 @@ async fn one_too_many(address: std::net::SocketAddr, target: &str) {
     assert!(bytes.is_empty() || later || text.starts_with("http/1.1 206"), "{text}");
 }
 
-/// slowhttptest's ways to hold a server up, for so many seconds each.
-async fn slowly(how: &[&str], seconds: u32, row: &mut Row) {
-    let sandbox = Sandbox::new();
-    let (serve, torrent) = kept(&sandbox, &[]).await;
-    let alone = pace(&serve, &torrent).await;
-    let url = serve.file(&torrent);
-    let seconds = seconds.to_string();
-    let mut line = vec!["slowhttptest", "-c", "1000", "-r", "500", "-l", &seconds, "-p", "3", "-u", &url];
-    line.extend(how);
-    let dir = sandbox.root().to_owned();
-    let mut attack = Box::pin(program(&dir, &line));
-    let mut slowest = Duration::ZERO;
-    loop {
-        tokio::select! {
-            _ = &mut attack => break,
-            taken = pace(&serve, &torrent) => slowest = slowest.max(taken),
-        }
-    }
-    row.saw(slowest.as_secs_f64() / alone.as_secs_f64(), "times as long for a good client");
-    let began = Instant::now();
-    while serve.metric("swarmcat_connections").await > 1.0 {
-        assert!(began.elapsed() < Duration::from_secs(30), "slow clients stay");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert_eq!(serve.metric("swarmcat_panics_total").await, 0.0);
-    serve.stop().await;
-}
-
-#[tokio::test]
-#[ignore = "takes minutes"]
-async fn clients_that_are_slow_on_purpose_are_let_go() {
-    raise_limit_on_files();
-    let mut row = Row::new("L5", 20);
-    let seconds = row.times();
-    for how in [
-        &["-H", "-i", "5"][..],
-        &["-B", "-i", "5"],
-        &["-R", "-a", "10", "-b", "3000"],
-        &["-X", "-w", "512", "-y", "1024", "-n", "5", "-z", "32"],
-    ] {
-        let mut seen = Row::new("", 1);
-        row.case(how[0], slowly(how, seconds, &mut seen)).await;
-        row.worst_of(seen);
-    }
-    row.end();
-}
-
 /// A table of ten thousand rows, and readers all the while.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_operator_is_answered_whatever_else_goes_on() {
@@ -340,7 +290,7 @@ async fn a_long_life_leaves_nothing_behind() {
     let now = status(&serve, "Threads:");
     row.case("threads", async { assert!(now <= threads + 4.0, "{now} after {threads}") }).await;
     row.case("disk", async {
-        assert_eq!(crate::worker::names(&sandbox.temp()).len(), 0 + session_names(&sandbox))
+        assert_eq!(crate::worker::names(&sandbox.temp()).len(), session_names(&sandbox))
     })
     .await;
     serve.stop().await;

@@ -131,28 +131,6 @@ async fn a_hundred_requests_for_a_cold_torrent_are_one_attempt() {
 }
 
 #[tokio::test]
-async fn two_hundred_paused_readers_do_not_hold_up_a_download() {
-    raise_limit_on_files();
-    let torrent = Torrent::single("film.mkv", 12 * MIB).build();
-    let peer = Peer::start(&torrent, Behaviour::Rate { bytes_per_second: 3_000_000 }).await;
-    let sandbox = Sandbox::new();
-    let serve = Serve::start(sandbox.serve().peer(peer.addr())).await;
-    let mut paused = Vec::new();
-    for _ in 0..200 {
-        paused.push(serve.send("GET", &path(&torrent), "").await);
-    }
-    for stream in &mut paused {
-        stream.read_exact(&mut [0; 12]).await.unwrap();
-    }
-    let began = Instant::now();
-    let answer = serve.get(&path(&torrent)).await;
-    assert!(answer.status == 200 && answer.body == torrent.content());
-    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
-    drop(paused);
-    serve.stop().await;
-}
-
-#[tokio::test]
 async fn slow_and_silent_clients_leave_the_others_alone() {
     let torrent = Torrent::single("film.mkv", 2 * MIB).build();
     let sandbox = Sandbox::new();
