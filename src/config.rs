@@ -123,6 +123,14 @@ pub fn settle(
     Ok((layer.into_settings(directories)?, presentation, serving))
 }
 
+/// What a configuration file says, as far as no other file has to be looked at for it.
+pub(crate) fn parse(text: &str) -> Result<(), String> {
+    let mut layer = file::parse(text)?;
+    layer.swarm.trackers_file = None;
+    let _ = std::mem::take(&mut layer.serve).into_settings();
+    layer.into_settings(&Directories::default()).map(drop).map_err(|error| error.to_string())
+}
+
 impl Layer {
     fn presentation(&self) -> Presentation {
         let quiet = self.quiet.unwrap_or(false);

@@ -7,6 +7,7 @@ mod completions;
 mod disk_faults;
 mod failed_table;
 mod failures;
+mod fuzzing;
 mod hostile;
 mod logs;
 mod network_faults;

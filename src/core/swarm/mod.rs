@@ -21,6 +21,7 @@ mod steering;
 mod storage;
 mod verdict;
 
+pub(crate) use broker::fuzzing;
 pub use keeper::{KeeperGuard, Keeping};
 pub use search::{Found, Search};
 pub use session::{SwarmSession, Traffic};

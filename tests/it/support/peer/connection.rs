@@ -341,7 +341,9 @@ impl Connection<'_> {
                 let number = dict.get("m").and_then(|m| m.get("ut_metadata")).and_then(Value::as_int);
                 self.their_metadata_id = number.unwrap_or(0) as u8;
                 if let Some(Value::Bytes(name)) = dict.get("v") {
-                    self.count(|counts| drop(counts.callers.insert(name.clone())));
+                    self.count(|counts| {
+                        counts.callers.insert(name.clone());
+                    });
                 }
                 let number = dict.get("m").and_then(|m| m.get("ut_pex")).and_then(Value::as_int);
                 match (self.now(), number) {
