@@ -18,8 +18,11 @@ use crate::{
     http,
 };
 
+/// Takes bytes as they come.
+pub type Target = fn(&[u8]);
+
 /// Each kind, and what takes it.
-pub const TARGETS: [(&str, fn(&[u8])); 8] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("source", source),
     ("metainfo", metainfo),
     ("table", table),

@@ -1,7 +1,7 @@
 //! The reliability matrix, row by row: load, faults, bad input, processes together.
 //!
 //! ```text
-//! apt-get install strace faketime slowhttptest e2fsprogs iproute2 util-linux aria2 curl ffmpeg nginx wget
+//! apt-get install strace faketime slowhttptest e2fsprogs iproute2 util-linux aria2 chromium curl ffmpeg nginx wget
 //! cargo bench --bench trust -- --list
 //! cargo bench --bench trust                       # every row: about an hour, as root for mounts and networks
 //! cargo bench --bench trust -- F1 C --markdown    # a row, or all rows of a kind

@@ -333,7 +333,7 @@ struct SwarmArgs {
     #[arg(long, global = true, env = "SWARMCAT_IPV4_ONLY", num_args = 0, default_missing_value = "true",
           value_parser = BoolishValueParser::new())]
     ipv4_only: Option<bool>,
-    /// Ask only trackers and peers that are named: no DHT, no local discovery, no upload, no name of this program
+    /// No DHT, no local discovery, no upload, no name
     #[arg(long, global = true, env = "SWARMCAT_PRIVATE", num_args = 0, default_missing_value = "true",
           value_parser = BoolishValueParser::new())]
     private: Option<bool>,

@@ -397,7 +397,7 @@ impl FailedTable {
         client: Option<IpAddr>,
         now: OffsetDateTime,
     ) -> Result<Option<Cooldown>, Error> {
-        let cooldown = self.known()?.check(info_hash, client, &self.settings, now);
+        let cooldown = self.cooling(info_hash, client, now)?;
         if let Some(Cooldown { entry, remaining }) = &cooldown {
             let (reason, left) = (entry.reason.escape_debug(), seconds(*remaining));
             tracing::info!("Torrent {info_hash} recently failed ({reason}). Cooldown: {left}s remaining.");
@@ -412,18 +412,24 @@ impl FailedTable {
         client: Option<IpAddr>,
         now: OffsetDateTime,
     ) -> Result<bool, Error> {
-        Ok(self.known()?.check(info_hash, client, &self.settings, now).is_some())
+        Ok(self.cooling(info_hash, client, now)?.is_some())
     }
 
-    /// The file's entries, and those that could not be written to it.
-    fn known(&self) -> Result<Arc<Table>, Error> {
-        let unwritten = lock(&self.unwritten);
-        if unwritten.entries.is_empty() {
-            return self.store.read();
+    /// What could not be written counts as well, and also when the file cannot be read.
+    fn cooling(
+        &self,
+        info_hash: &InfoHash,
+        client: Option<IpAddr>,
+        now: OffsetDateTime,
+    ) -> Result<Option<Cooldown>, Error> {
+        let told = |table: &Table| table.check(info_hash, client, &self.settings, now);
+        let unwritten = told(&lock(&self.unwritten));
+        match self.store.read() {
+            Ok(table) => {
+                Ok(told(&table).into_iter().chain(unwritten).max_by_key(|cooldown| cooldown.remaining))
+            }
+            Err(error) => unwritten.map(Some).ok_or(error),
         }
-        let mut table = self.store.read().map(|table| (*table).clone()).unwrap_or_default();
-        table.adopt(unwritten.entries());
-        Ok(Arc::new(table))
     }
 
     /// Records a failure; the entry says until when the torrent is left alone.
@@ -478,7 +484,11 @@ impl FailedTable {
 
     /// The entries that still cool down, or with `all` also those that are over; the latest failure last.
     pub fn list(&self, all: bool, now: OffsetDateTime) -> Result<Vec<Listed>, Error> {
-        let table = self.known()?;
+        let mut table = self.store.read()?;
+        let unwritten = lock(&self.unwritten).clone();
+        if !unwritten.entries.is_empty() {
+            Arc::make_mut(&mut table).adopt(unwritten.entries());
+        }
         let listed = table.entries().map(|entry| (entry, entry.remaining(&self.settings, now)));
         let mut listed: Vec<Listed> = listed
             .filter(|(_, remaining)| all || remaining.is_some())
@@ -801,7 +811,8 @@ mod tests {
         std::fs::write(table.path(), newer).unwrap();
         let error = table.record(hash(1), FailureKind::Timeout, "late", None, NOON).unwrap_err().to_string();
         assert!(error.contains("version 2") && error.contains("failed.toml"), "{error}");
-        assert!(table.check(&hash(1), None, NOON).is_err());
+        assert!(table.check(&hash(2), None, NOON).is_err());
+        assert!(table.check(&hash(1), None, NOON).unwrap().is_some(), "what this process saw, it knows");
         assert!(table.forget(&hash(1), NOON).is_err());
         assert!(table.clear(&[], NOON).is_err());
         assert_eq!(std::fs::read_to_string(table.path()).unwrap(), newer);

@@ -53,9 +53,9 @@ fn no_input_breaks_a_promise() {
             row.blocking_case(format!("{name} {number}"), || target(input));
         }
         let mut rng = StdRng::seed_from_u64(1);
-        for _ in 0..row.times() {
+        for number in 0..row.times() {
             let input = mutate(&corpus, &mut rng);
-            row.blocking_case(format!("{name} {:?}", input.escape_ascii().to_string()), || target(&input));
+            row.blocking_case(format!("{name}, mutation {number}"), || target(&input));
         }
     }
     row.end();
