@@ -264,6 +264,10 @@ async fn progress_as_json_names_the_phases_in_order() {
         ["metadata", "first_piece", "streaming", "done"]
     );
     assert_eq!(lines.last().unwrap()["delivered"], MIB);
+    let timeline = &lines.iter().rfind(|line| line["phase"] == "streaming").unwrap()["timeline"];
+    let passed = ["session", "peer", "metadata", "unchoked", "block", "piece"];
+    let at: Vec<u64> = passed.map(|milestone| timeline[milestone].as_u64().expect(milestone)).to_vec();
+    assert!(at.is_sorted(), "{timeline}");
 }
 
 fn json_line(line: &str) -> Option<Json> {
