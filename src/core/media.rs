@@ -4,6 +4,7 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use super::{
     Error,
+    episode::Episode,
     metainfo::{FileEntry, Metainfo},
     source::InfoHash,
 };
@@ -19,17 +20,48 @@ const AUDIO: &[&str] = &[
     "wv",
 ];
 
+/// Extensions of subtitles that are text.
+const SUBTITLES: &[&str] = &["srt", "ass", "ssa", "vtt"];
+
+/// What a file is to a player, by its name's extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// It plays, with pictures.
+    Video,
+    /// It plays.
+    Audio,
+    /// It goes with a video.
+    Subtitles,
+    /// Anything else.
+    Other,
+}
+
+impl Kind {
+    /// Of a file with this name.
+    pub fn of(name: &str) -> Self {
+        let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+        let is = |known: &[&str]| extension.as_deref().is_some_and(|extension| known.contains(&extension));
+        match () {
+            () if is(VIDEO) => Self::Video,
+            () if is(AUDIO) => Self::Audio,
+            () if is(SUBTITLES) => Self::Subtitles,
+            () => Self::Other,
+        }
+    }
+
+    /// Whether a player plays it.
+    pub fn plays(self) -> bool {
+        matches!(self, Self::Video | Self::Audio)
+    }
+}
+
 /// Playable kinds first, larger first within a kind.
 fn rank(file: &FileEntry) -> (u8, u64) {
-    let name = file.path.last().map_or("", String::as_str);
-    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
-    let is = |known: &[&str]| extension.as_deref().is_some_and(|extension| known.contains(&extension));
-    let kind = if is(VIDEO) {
-        2
-    } else if is(AUDIO) {
-        1
-    } else {
-        0
+    let kind = match Kind::of(file.path.last().map_or("", String::as_str)) {
+        Kind::Video => 2,
+        Kind::Audio => 1,
+        Kind::Subtitles | Kind::Other => 0,
     };
     (kind, file.len)
 }
@@ -42,7 +74,8 @@ pub enum FileSelector {
     Auto,
     /// By 0-based index.
     Index(usize),
-    /// By a glob on the path inside the torrent; among several matches, as [`FileSelector::Auto`] would.
+    /// By an episode (`S01E02`), else by a glob, on the path inside the torrent; among several matches, as
+    /// [`FileSelector::Auto`] would.
     Glob(String),
 }
 
@@ -60,8 +93,8 @@ impl FileSelector {
                 no_such(format!("no file {index}; list the {} there are with --list", files().count()))
             }),
             FileSelector::Glob(pattern) => {
-                let matcher = glob(pattern)?;
-                best(files().filter(|file| matches(&matcher, file))).ok_or_else(|| {
+                let matches = matcher(pattern)?;
+                best(files().filter(|file| matches(file))).ok_or_else(|| {
                     no_such(format!("no file matches {pattern:?}; list what there is with --list"))
                 })
             }
@@ -76,6 +109,15 @@ impl FileSelector {
 /// The first of the best rank, so that equal files are chosen in the torrent's order.
 fn best<'a>(files: impl Iterator<Item = &'a FileEntry>) -> Option<&'a FileEntry> {
     files.reduce(|best, file| if rank(file) > rank(best) { file } else { best })
+}
+
+/// What a pattern matches. An episode without a wildcard could only be a whole file name, which nobody means.
+fn matcher(pattern: &str) -> Result<Box<dyn Fn(&FileEntry) -> bool>, Error> {
+    if let Some(episode) = Episode::parse(pattern) {
+        return Ok(Box::new(move |file| episode.is_named_by(&file.display_path())));
+    }
+    let glob = glob(pattern)?;
+    Ok(Box::new(move |file| matches(&glob, file)))
 }
 
 fn glob(pattern: &str) -> Result<GlobMatcher, Error> {
@@ -152,6 +194,23 @@ mod tests {
             assert!(error.to_string().contains("--list"), "{error}");
         }
         assert!(matches!(FileSelector::Glob("[".into()).choose(&meta, &[]), Err(Error::Usage(_))));
+    }
+
+    #[test]
+    fn an_episode_chooses_its_film_and_not_what_lies_beside_it() {
+        let meta = torrent(&[
+            ("show/Season 1/show.s01e01.mkv", 9),
+            ("show/Season 1/show.s01e02.sample.mkv", 1),
+            ("show/Season 1/show.s01e02.nfo", 99),
+            ("show/Season 1/show.s01e02.mkv", 8),
+            ("show/Season 1/show.s01e02.srt", 2),
+            ("show/S01E02", 3),
+        ]);
+        assert_eq!(chosen(FileSelector::Glob("S01E02".into()), &meta), 3);
+        assert_eq!(chosen(FileSelector::Glob("1x01".into()), &meta), 0);
+        assert_eq!(chosen(FileSelector::Glob("*s01e02*.srt".into()), &meta), 4);
+        let error = FileSelector::Glob("S02E01".into()).choose(&meta, &[]).unwrap_err();
+        assert!(error.to_string().contains("S02E01"), "{error}");
     }
 
     #[test]

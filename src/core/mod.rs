@@ -3,6 +3,7 @@
 //! The core knows no HTTP, no command line and no terminal. Only [`swarm`] knows librqbit.
 
 pub mod content;
+pub mod episode;
 pub mod error;
 pub mod failed;
 pub mod fetch;
@@ -17,6 +18,7 @@ pub mod source;
 pub mod status;
 pub mod store;
 pub mod streamer;
+pub mod subtitles;
 pub mod swarm;
 pub mod torrents;
 
