@@ -171,6 +171,12 @@ impl TorrentBuilder {
         self
     }
 
+    /// These bytes, over all files.
+    pub fn bytes(mut self, bytes: Vec<u8>) -> Self {
+        self.given = Some(bytes);
+        self
+    }
+
     /// Adds a BEP 47 padding file of `len` zero bytes.
     pub fn padding(mut self, len: usize) -> Self {
         self.push(vec![b".pad".to_vec(), len.to_string().into_bytes()], len, true);
