@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use tokio::{process::Child, sync::watch};
+use tokio::process::Child;
 
 use super::player::Player;
 use crate::{
@@ -103,14 +103,10 @@ impl Beside for Subtitles {
 
     async fn open(&self, media: &Media) -> Result<Opened, Error> {
         let request = Request {
-            source: self.source.clone(),
             selector: FileSelector::Index(media.index),
             // The film plays, so the torrent is alive.
             force: true,
-            client: None,
-            range: Box::new(|opened| Ok(0..opened.media().len)),
-            // The progress is the film's.
-            status: watch::Sender::default(),
+            ..Request::of(self.source.clone())
         };
         Ok(self.streamer.open(request).await?.0)
     }

@@ -5,6 +5,16 @@
 use std::ops::RangeInclusive;
 
 /// One episode of a series.
+///
+/// ```
+/// use swarmcat::core::episode::Episode;
+///
+/// let episode = Episode::parse("s1e2").expect("an episode");
+/// assert!(episode.is_named_by("A show/A.Show.S01E02.1080p.mkv"));
+/// assert!(episode.is_named_by("A show/Season 1/02 - A title.mkv"));
+/// assert!(!episode.is_named_by("A show/Season 2/02 - A title.mkv"));
+/// assert_eq!(Episode::parse("*.mkv"), None);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Episode {
     season: u16,

@@ -9,6 +9,7 @@ mod failed_table;
 mod failures;
 mod hostile;
 mod logs;
+mod packaging;
 mod players;
 mod resume;
 mod rooms;
