@@ -93,8 +93,8 @@ impl FileSelector {
                 no_such(format!("no file {index}; list the {} there are with --list", files().count()))
             }),
             FileSelector::Glob(pattern) => {
-                let matches = matcher(pattern)?;
-                best(files().filter(|file| matches(file))).ok_or_else(|| {
+                let matcher = Matcher::read(pattern)?;
+                best(files().filter(|file| matcher.matches(file))).ok_or_else(|| {
                     no_such(format!("no file matches {pattern:?}; list what there is with --list"))
                 })
             }
@@ -111,13 +111,30 @@ fn best<'a>(files: impl Iterator<Item = &'a FileEntry>) -> Option<&'a FileEntry>
     files.reduce(|best, file| if rank(file) > rank(best) { file } else { best })
 }
 
-/// What a pattern matches. An episode without a wildcard could only be a whole file name, which nobody means.
-fn matcher(pattern: &str) -> Result<Box<dyn Fn(&FileEntry) -> bool>, Error> {
-    if let Some(episode) = Episode::parse(pattern) {
-        return Ok(Box::new(move |file| episode.is_named_by(&file.display_path())));
+/// What a pattern matches.
+enum Matcher {
+    /// An episode without a wildcard could only be a whole file name, which nobody means.
+    Episode(Episode),
+    Glob(GlobMatcher),
+}
+
+impl Matcher {
+    fn read(pattern: &str) -> Result<Self, Error> {
+        match Episode::parse(pattern) {
+            Some(episode) => Ok(Self::Episode(episode)),
+            None => glob(pattern).map(Self::Glob),
+        }
     }
-    let glob = glob(pattern)?;
-    Ok(Box::new(move |file| matches(&glob, file)))
+
+    /// A pattern without a slash is also tried on the bare name, as shells' users expect.
+    fn matches(&self, file: &FileEntry) -> bool {
+        match self {
+            Self::Episode(episode) => episode.is_named_by(&file.display_path()),
+            Self::Glob(glob) => {
+                glob.is_match(file.display_path()) || file.path.last().is_some_and(|name| glob.is_match(name))
+            }
+        }
+    }
 }
 
 fn glob(pattern: &str) -> Result<GlobMatcher, Error> {
@@ -126,11 +143,6 @@ fn glob(pattern: &str) -> Result<GlobMatcher, Error> {
         .build()
         .map(|glob| glob.compile_matcher())
         .map_err(|error| Error::Usage(format!("{pattern:?} is not a glob: {}", error.kind())))
-}
-
-/// A pattern without a slash is also tried on the bare name, as shells' users expect.
-fn matches(matcher: &GlobMatcher, file: &FileEntry) -> bool {
-    matcher.is_match(file.display_path()) || file.path.last().is_some_and(|name| matcher.is_match(name))
 }
 
 /// The one file that a stream delivers.

@@ -115,7 +115,7 @@ impl World {
             (0..count).map(|number| Torrent::single(format!("film {number}.mkv"), len).build()).collect();
         let mut peers = Vec::new();
         for torrent in &torrents {
-            peers.push(Peer::start(torrent, behaviour.clone()).await);
+            peers.push(Peer::start(torrent, behaviour).await);
         }
         let sandboxes = [Sandbox::new(), Sandbox::new()];
         let serve = |sandbox: &Sandbox| {
