@@ -1,6 +1,6 @@
 //! Which file, when somebody can be asked: a question at a terminal, and never in a pipe.
 
-use crate::support::{KIB, Peer, Run, Sandbox, Signal, Stdout, Torrent};
+use crate::support::{KIB, Peer, Sandbox, Signal, Stdout, Torrent};
 
 fn series() -> Torrent {
     Torrent::multi("A series")
@@ -37,7 +37,9 @@ async fn somebody_at_a_terminal_is_asked_which_file() {
     let run = sandbox.stream(torrent.hex()).peer(peer.addr()).args(["-o", "film"]).attended().spawn();
     run.wait_for_line("the question", asks).await;
     run.wait_for_line("the second episode", |line| line.contains("s01e02.mkv")).await;
-    run.press("\u{1b}[B\r");
+    run.press("\u{1b}[B").await;
+    run.wait_for_line("the cursor on it", |line| line.starts_with("> ") && line.contains("s01e02.mkv")).await;
+    run.press("\r").await;
     let run = run.finish().await.code(0);
     assert!(std::fs::read(sandbox.path("film")).unwrap() == torrent.file(1), "{}", run.report());
 }
@@ -48,11 +50,13 @@ async fn whoever_wants_none_of_them_gets_none() {
     let peer = Peer::serving(&torrent).await;
     let sandbox = Sandbox::new();
     let asked = || sandbox.stream(torrent.hex()).peer(peer.addr()).args(["-o", "film"]).attended().spawn();
-    let ways: [fn(&Run); 3] = [|run| run.press("q"), |run| run.press("\u{3}"), |run| run.signal(Signal::INT)];
-    for leave in ways {
+    for key in [Some("q"), Some("\u{3}"), None] {
         let run = asked();
         run.wait_for_line("the question", asks).await;
-        leave(&run);
+        match key {
+            Some(key) => run.press(key).await,
+            None => run.signal(Signal::INT),
+        }
         let run = run.finish().await.code(130);
         assert!(run.stderr_text().contains("\u{1b}[?25h"), "the cursor is back: {}", run.report());
     }

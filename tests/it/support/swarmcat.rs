@@ -449,10 +449,21 @@ impl Run {
         });
     }
 
-    /// Types at its terminal.
-    pub fn press(&self, keys: &str) {
-        let keyboard = self.seen.keyboard.lock().unwrap();
-        keyboard.as_ref().expect("it is attended").write_all(keys.as_bytes()).unwrap();
+    /// Types at its terminal, once the program reads keys itself: before, the terminal would make something else of them.
+    pub async fn press(&self, keys: &str) {
+        use rustix::termios::{LocalModes, tcgetattr};
+        let mut keyboard = {
+            let keyboard = self.seen.keyboard.lock().unwrap();
+            keyboard.as_ref().expect("it is attended").try_clone().unwrap()
+        };
+        let reads = async {
+            while tcgetattr(&keyboard).unwrap().local_modes.contains(LocalModes::ISIG) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let reads = tokio::time::timeout(PATIENCE, reads).await;
+        assert!(reads.is_ok(), "it never read keys\n{}", self.report());
+        keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
     /// Sends a signal, unless the process has ended.
