@@ -739,7 +739,7 @@ _swarmcat() {
             return 0
             ;;
         swarmcat__subcmd__serve)
-            opts="-q -v -h --listen --token --public-url --allow-host --allow-origin --trust-proxy --allow-public --allow-private-peers --max-connections --starts-per-minute --reader-timeout --trackers-file --no-trackers --no-dht --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --peer --tracker --dht-bootstrap --config --temp-dir --state-dir --quiet --verbose --log-format --progress --help"
+            opts="-q -v -h --listen --token --public-url --allow-host --allow-origin --trust-proxy --allow-public --allow-private-peers --max-connections --starts-per-minute --reader-timeout --silence-timeout --trackers-file --no-trackers --no-dht --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --peer --tracker --dht-bootstrap --config --temp-dir --state-dir --quiet --verbose --log-format --progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -778,6 +778,10 @@ _swarmcat() {
                     return 0
                     ;;
                 --reader-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --silence-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -116,6 +116,7 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l trust-proxy 
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l max-connections -d 'Connections at once [default: 4096, or what the limit on open files allows]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l starts-per-minute -d 'Torrents that one address may start in a minute [default: 60]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l reader-timeout -d 'Let go of a reader that takes nothing for [default: 10m]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l silence-timeout -d 'Let go of a reader whose machine does not answer for [default: 30s]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l trackers-file -d 'Trackers for the later rounds, one URL a line' -r -F
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l listen-port -d 'TCP port for incoming peers [default: any free one]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l peer-limit -d 'Connected peers at most [default: 128]' -r
@@ -143,7 +144,7 @@ plain\t''
 json\t''
 none\t''"
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l allow-public -d 'Let other machines use it without a token'
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l allow-private-peers -d 'Let requests name trackers and peers in private networks'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l allow-private-peers -d 'Let requests and the swarm lead into private networks'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l no-trackers -d 'Ask no tracker at all'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l no-dht -d 'Do not use the DHT'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l lsd -d 'Look for peers on the local network'

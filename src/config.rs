@@ -170,6 +170,7 @@ impl SwarmLayer {
             proxy: self.proxy.or(default.proxy),
             bind_device: self.bind_device.or(default.bind_device),
             ipv4_only: self.ipv4_only.unwrap_or(default.ipv4_only),
+            public_only: default.public_only,
         })
     }
 }
@@ -202,6 +203,7 @@ impl ServeLayer {
         let limits = Limits {
             connections: self.max_connections.map_or(default.connections, |most| most.get() as usize),
             patience: Patience { usual, ..default.patience },
+            silence: self.silence_timeout.unwrap_or(default.silence),
             ..default
         };
         Serving {

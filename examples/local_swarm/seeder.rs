@@ -54,7 +54,8 @@ pub fn drain(mut source: impl Read) -> io::Result<(u64, Hash)> {
 pub struct Torrent {
     /// The v1 info hash in hexadecimal.
     pub info_hash: String,
-    metainfo: bytes::Bytes,
+    /// The `.torrent`.
+    pub metainfo: bytes::Bytes,
     folder: PathBuf,
 }
 

@@ -37,14 +37,20 @@ pub fn run(serving: Serving, settings: Settings, screen: Option<&Screen>) -> Res
 
 async fn serve(
     mut serving: Serving,
-    settings: Settings,
+    mut settings: Settings,
     screen: Option<&Screen>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let listeners = listeners(&serving)?;
     serving.limits.connections = serving.limits.connections.min(connections());
+    settings.swarm.public_only = !serving.policy.private_peers;
+    if settings.swarm.lsd && settings.swarm.public_only {
+        tracing::warn!(
+            "--lsd finds peers in this network alone; they are dialled only with --allow-private-peers"
+        );
+    }
     let shelf = Shelf::new(settings);
-    let _tending = AbortOnDropHandle::new(tokio::spawn(shelf.tend()));
+    let tending = AbortOnDropHandle::new(tokio::spawn(shelf.tend()));
     let server = routes::server(shelf, serving.policy, serving.limits, &stop);
     if let Some(screen) = screen {
         listeners.iter().for_each(|listener| screen.say(&format!("listening on {}", listener.place())));
@@ -57,6 +63,9 @@ async fn serve(
         tell_systemd(NotifyState::Stopping);
     };
     tokio::join!(server.run(listeners, stop.clone()), ending);
+    // It holds the core as well, and only when the last one lets go is noted what has come of the torrents.
+    tending.abort();
+    let _ = tending.await;
     Err(Error::Cancelled)
 }
 

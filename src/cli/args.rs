@@ -233,7 +233,7 @@ struct ServeArgs {
     #[arg(long, env = "SWARMCAT_ALLOW_PUBLIC", num_args = 0, default_missing_value = "true",
           value_parser = BoolishValueParser::new())]
     allow_public: Option<bool>,
-    /// Let requests name trackers and peers in private networks
+    /// Let requests and the swarm lead into private networks
     #[arg(long, env = "SWARMCAT_ALLOW_PRIVATE_PEERS", num_args = 0, default_missing_value = "true",
           value_parser = BoolishValueParser::new())]
     allow_private_peers: Option<bool>,
@@ -246,6 +246,9 @@ struct ServeArgs {
     /// Let go of a reader that takes nothing for [default: 10m]
     #[arg(long, env = "SWARMCAT_READER_TIMEOUT", value_name = "DURATION", value_parser = values::duration)]
     reader_timeout: Option<Duration>,
+    /// Let go of a reader whose machine does not answer for [default: 30s]
+    #[arg(long, env = "SWARMCAT_SILENCE_TIMEOUT", value_name = "DURATION", value_parser = values::duration)]
+    silence_timeout: Option<Duration>,
 }
 
 impl ServeArgs {
@@ -262,6 +265,7 @@ impl ServeArgs {
             max_connections: self.max_connections,
             starts_per_minute: self.starts_per_minute,
             reader_timeout: self.reader_timeout,
+            silence_timeout: self.silence_timeout,
         }
     }
 }

@@ -327,21 +327,23 @@ fn short_help_of_serve() {
     Usage: swarmcat serve [OPTIONS]
 
     Options:
-          --listen <ADDR:PORT>         Address or unix:PATH to listen at (repeat for more) [default:
-                                       port 7000 of both loopbacks]
-          --token <SECRET>             Secret that every request must show (Authorization: Bearer, or
-                                       ?token=)
-          --public-url <URL>           What this server is called from outside, behind a proxy
-          --allow-host <HOST[:PORT]>   Further name of this server (repeat for more)
-          --allow-origin <ORIGIN>      Site whose pages may use this server, or * (repeat for more)
-          --trust-proxy <ADDR>         Proxy whose X-Forwarded-For is believed (repeat for more)
-          --allow-public               Let other machines use it without a token
-          --allow-private-peers        Let requests name trackers and peers in private networks
-          --max-connections <N>        Connections at once [default: 4096, or what the limit on open
-                                       files allows]
-          --starts-per-minute <N>      Torrents that one address may start in a minute [default: 60]
-          --reader-timeout <DURATION>  Let go of a reader that takes nothing for [default: 10m]
-      -h, --help                       Print help (see more with '--help')
+          --listen <ADDR:PORT>          Address or unix:PATH to listen at (repeat for more) [default:
+                                        port 7000 of both loopbacks]
+          --token <SECRET>              Secret that every request must show (Authorization: Bearer, or
+                                        ?token=)
+          --public-url <URL>            What this server is called from outside, behind a proxy
+          --allow-host <HOST[:PORT]>    Further name of this server (repeat for more)
+          --allow-origin <ORIGIN>       Site whose pages may use this server, or * (repeat for more)
+          --trust-proxy <ADDR>          Proxy whose X-Forwarded-For is believed (repeat for more)
+          --allow-public                Let other machines use it without a token
+          --allow-private-peers         Let requests and the swarm lead into private networks
+          --max-connections <N>         Connections at once [default: 4096, or what the limit on open
+                                        files allows]
+          --starts-per-minute <N>       Torrents that one address may start in a minute [default: 60]
+          --reader-timeout <DURATION>   Let go of a reader that takes nothing for [default: 10m]
+          --silence-timeout <DURATION>  Let go of a reader whose machine does not answer for [default:
+                                        30s]
+      -h, --help                        Print help (see more with '--help')
 
     Swarm options:
           --peer <ADDR:PORT>            Peer to dial whatever else is known (repeat for more)

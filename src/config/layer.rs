@@ -132,6 +132,9 @@ pub struct ServeLayer {
     /// How long a reader may take nothing.
     #[serde(deserialize_with = "de::duration")]
     pub reader_timeout: Option<Duration>,
+    /// How long a reader's machine may leave everything unanswered.
+    #[serde(deserialize_with = "de::duration")]
+    pub silence_timeout: Option<Duration>,
 }
 
 /// How long a failed torrent is left alone; see [`CooldownSettings`](crate::core::settings::CooldownSettings).
@@ -239,6 +242,7 @@ impl ServeLayer {
             max_connections: self.max_connections.or(below.max_connections),
             starts_per_minute: self.starts_per_minute.or(below.starts_per_minute),
             reader_timeout: self.reader_timeout.or(below.reader_timeout),
+            silence_timeout: self.silence_timeout.or(below.silence_timeout),
         }
     }
 }

@@ -114,6 +114,7 @@ fn the_file_says_everything_that_can_be_said() {
                     "wg0",
                 ),
                 ipv4_only: true,
+                public_only: false,
             },
             waits: Waits {
                 peer_timeout: 30s,
@@ -185,6 +186,7 @@ fn the_file_says_how_serve_serves() {
         max_connections = 100
         starts_per_minute = 5
         reader_timeout = "1h"
+        silence_timeout = "10s"
     "#;
     let serving = serving(text);
     assert_eq!(serving.places.len(), 2);
@@ -193,6 +195,7 @@ fn the_file_says_how_serve_serves() {
     assert!(policy.origins.have("https://player.example") && !policy.origins.have("https://other.example"));
     assert_eq!((policy.starts_per_minute, serving.limits.connections), (5, 100));
     assert_eq!(serving.limits.patience.usual, Duration::from_secs(3600));
+    assert_eq!(serving.limits.silence, Duration::from_secs(10));
     let default = self::serving("");
     assert!(default.places.is_empty() && default.policy.token.is_none() && !default.policy.private_peers);
     insta::assert_snapshot!(fault("[serve]\ntoken = \"short\""), @r#"line 2: serve.token: "short": expected at least 16 letters, digits, or any of - . _ ~ (try: openssl rand -hex 16)"#);

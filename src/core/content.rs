@@ -8,6 +8,7 @@
 use std::{
     collections::HashMap,
     fs::{File, OpenOptions},
+    hash::{BuildHasher, RandomState},
     io::{self, IoSlice, Read},
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -17,6 +18,7 @@ use std::{
     },
 };
 
+use sha1::{Digest, Sha1};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
@@ -27,6 +29,10 @@ use super::{
 
 const METAINFO_FILE: &str = "metainfo.torrent";
 const HAVE_FILE: &str = "have.json";
+/// Bytes of a block, what peers send at a time (BEP 3).
+const BLOCK: usize = 16 * 1024;
+/// Read and hashed at a time: whole blocks, and small enough to stay in the processor's cache.
+const HASHED_AT_ONCE: u64 = 16 * BLOCK as u64;
 
 /// One torrent's directory.
 #[derive(Debug)]
@@ -239,7 +245,7 @@ impl Content {
         if self.verified.contains(piece) {
             return true;
         }
-        let right = self.read_piece(piece).is_ok_and(|data| self.metainfo.matches(piece, &data));
+        let right = self.check(piece, false).is_ok_and(|(right, _)| right);
         self.claimed.remove(piece);
         if right {
             self.complete(piece);
@@ -254,16 +260,53 @@ impl Content {
         right
     }
 
-    fn read_piece(&self, piece: u32) -> io::Result<Vec<u8>> {
-        let start = self.metainfo.piece_start(piece);
-        let mut data = vec![0; self.metainfo.piece_len(piece) as usize];
-        for (file, offset, len) in self.metainfo.spans(start, data.len() as u64) {
+    /// Fills `buf` from a stretch of the torrent that begins at `start`; padding is zeros.
+    pub fn read_torrent(&self, start: u64, buf: &mut [u8]) -> io::Result<()> {
+        for (file, offset, len) in self.metainfo.spans(start, buf.len() as u64) {
             let at = (self.metainfo.files[file].offset + offset - start) as usize;
-            if !self.metainfo.files[file].padding {
-                self.read_at(file, offset, &mut data[at..at + len as usize])?;
+            let part = &mut buf[at..at + len as usize];
+            match self.metainfo.files[file].padding {
+                true => part.fill(0),
+                false => self.read_at(file, offset, part)?,
             }
         }
-        Ok(data)
+        Ok(())
+    }
+
+    /// Writes blocks that follow each other, the first of them at `start` of the torrent.
+    pub fn write_torrent(&self, start: u64, blocks: &[&[u8]]) -> io::Result<()> {
+        let len: usize = blocks.iter().map(|block| block.len()).sum();
+        let spans: Vec<_> = self.metainfo.spans(start, len as u64).collect();
+        for (file, offset, len) in spans {
+            let from = (self.metainfo.files[file].offset + offset - start) as usize;
+            if !self.metainfo.files[file].padding {
+                self.write_slices(file, offset, &mut cut(blocks, from..from + len as usize))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hashes a piece on disk. Whether it is right; with the digests of its blocks if it is not, or if they are asked for.
+    pub fn check(&self, piece: u32, digests: bool) -> io::Result<(bool, Vec<u64>)> {
+        let (mut hash, mut blocks) = (Sha1::new(), Vec::new());
+        let (start, end) = (self.metainfo.piece_start(piece), self.metainfo.piece_len(piece));
+        let mut buf = vec![0; end.min(HASHED_AT_ONCE) as usize];
+        let mut done = 0;
+        while done < end {
+            let part = &mut buf[..(end - done).min(HASHED_AT_ONCE) as usize];
+            self.read_torrent(start + done, part)?;
+            hash.update(&*part);
+            if digests {
+                blocks.extend(part.chunks(BLOCK).map(digest));
+            }
+            done += part.len() as u64;
+        }
+        let right = self.metainfo.hash_of(piece).is_some_and(|hash_of| hash.finalize().as_slice() == hash_of);
+        match right || digests {
+            true => Ok((right, blocks)),
+            // Rare enough for a second look.
+            false => self.check(piece, true),
+        }
     }
 
     /// Whether a claimed piece turned out wrong since the last call.
@@ -297,9 +340,13 @@ impl Content {
     }
 
     /// Writes the two halves of a block; a failure is kept with its errno.
-    pub fn write_at(&self, file: usize, offset: u64, halves: [IoSlice<'_>; 2]) -> io::Result<usize> {
-        let len = halves[0].len() + halves[1].len();
-        let result = self.handle(file, true).and_then(|handle| write_halves(handle, offset, halves));
+    pub fn write_at(&self, file: usize, offset: u64, mut halves: [IoSlice<'_>; 2]) -> io::Result<usize> {
+        self.write_slices(file, offset, &mut halves)
+    }
+
+    fn write_slices(&self, file: usize, offset: u64, slices: &mut [IoSlice<'_>]) -> io::Result<usize> {
+        let len: usize = slices.iter().map(|slice| slice.len()).sum();
+        let result = self.handle(file, true).and_then(|handle| write_all_at(handle, offset, slices));
         match result {
             Ok(()) => {
                 self.written.fetch_add(len as u64, Ordering::Relaxed);
@@ -471,17 +518,42 @@ fn boot_id() -> Option<String> {
 }
 
 /// Both halves in one call; what a short write leaves over follows.
-fn write_halves(file: &File, offset: u64, halves: [IoSlice<'_>; 2]) -> io::Result<()> {
-    if halves[1].is_empty() {
-        return file.write_all_at(&halves[0], offset);
+/// Writes all of `slices`, with one call where the kernel takes them at once.
+fn write_all_at(file: &File, mut offset: u64, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    IoSlice::advance_slices(&mut slices, 0);
+    while !slices.is_empty() {
+        match rustix::io::pwritev(file, slices, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                offset += written as u64;
+                IoSlice::advance_slices(&mut slices, written);
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    let written = rustix::io::pwritev(file, &halves, offset).map_err(io::Error::from)?;
-    let first = halves[0].len();
-    if written < first {
-        file.write_all_at(&halves[0][written..], offset + written as u64)?;
+    Ok(())
+}
+
+/// The bytes `range` of what `blocks` are one after the other.
+fn cut<'a>(blocks: &[&'a [u8]], range: std::ops::Range<usize>) -> Vec<IoSlice<'a>> {
+    let mut start = 0;
+    let mut parts = Vec::with_capacity(blocks.len());
+    for block in blocks {
+        let from = range.start.clamp(start, start + block.len()) - start;
+        let to = range.end.clamp(start, start + block.len()) - start;
+        if from < to {
+            parts.push(IoSlice::new(&block[from..to]));
+        }
+        start += block.len();
     }
-    let done = written.saturating_sub(first);
-    file.write_all_at(&halves[1][done..], offset + (first + done) as u64)
+    parts
+}
+
+/// Enough to tell a wrong block from a right one; whoever made the wrong one does not know the key of this process.
+fn digest(block: &[u8]) -> u64 {
+    static KEY: OnceLock<RandomState> = OnceLock::new();
+    KEY.get_or_init(RandomState::new).hash_one(block)
 }
 
 /// New content by temporary file and rename: readers see the old or the new.
@@ -563,6 +635,21 @@ mod tests {
         assert!(!content.verify(1) && content.take_lost() && !content.take_lost());
         assert_eq!(content.verified_run(0, 0, 25), 10);
         assert_eq!(content.resumable(), [0b1010_0000]);
+    }
+
+    #[test]
+    fn blocks_of_the_torrent_land_in_their_files_and_a_wrong_one_is_told_by_its_digest() {
+        let dir = tempfile::tempdir().unwrap();
+        let (payload, content) = (payload(), again(dir.path()));
+        content.write_torrent(0, &[&payload[..7], &payload[7..20], &payload[20..42]]).unwrap();
+        let mut read = vec![0; 30];
+        content.read_torrent(12, &mut read).unwrap();
+        assert_eq!(read, payload[12..]);
+        let (right, digests) = content.check(2, true).unwrap();
+        assert!(right && content.check(2, false).unwrap() == (true, Vec::new()));
+        content.write_torrent(24, &[b"!"]).unwrap();
+        let (wrong, others) = content.check(2, false).unwrap();
+        assert!(!wrong && others.len() == digests.len() && others != digests);
     }
 
     #[test]

@@ -16,11 +16,10 @@ use super::{
     Error,
     metainfo::Metainfo,
     settings::SwarmSettings,
-    swarm::{
-        metainfo::{MAX_METAINFO, parse},
-        trackers::http_client,
-    },
+    swarm::{metainfo::parse, trackers::http_client},
 };
+
+pub use super::swarm::metainfo::MAX_METAINFO;
 
 /// For the whole answer.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
@@ -37,6 +36,11 @@ pub async fn from_file(path: &Path) -> Result<Metainfo, Error> {
         from_reader(file, &path.display().to_string())
     })
     .await
+}
+
+/// Takes the bytes of a `.torrent` file apart.
+pub fn from_bytes(bytes: Bytes) -> Result<Metainfo, Error> {
+    parse(bytes)
 }
 
 /// Reads a `.torrent` file from stdin.

@@ -89,11 +89,15 @@ impl Metainfo {
         self.piece_at(file.offset)..self.piece_at(file.offset + file.len - 1) + 1
     }
 
+    /// What a piece must hash to.
+    pub fn hash_of(&self, piece: u32) -> Option<&[u8]> {
+        let start = piece as usize * 20;
+        self.piece_hashes.get(start..start + 20)
+    }
+
     /// Whether `data` is the piece.
     pub fn matches(&self, piece: u32, data: &[u8]) -> bool {
-        let start = piece as usize * 20;
-        let expected = self.piece_hashes.get(start..start + 20);
-        expected.is_some_and(|expected| Sha1::digest(data).as_slice() == expected)
+        self.hash_of(piece).is_some_and(|hash| Sha1::digest(data).as_slice() == hash)
     }
 
     /// The parts of files that a stretch of the torrent covers: file index, offset in it, length.

@@ -12,6 +12,7 @@ pub mod media;
 pub mod metainfo;
 pub mod pieces;
 pub mod playhead;
+pub mod reach;
 pub mod reader;
 pub mod settings;
 pub mod source;

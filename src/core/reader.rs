@@ -22,7 +22,7 @@ use super::{
     content::{Awaited, Content},
     failed::FailureKind,
     media::Media,
-    playhead::{Playhead, PlayheadMark, Playheads},
+    playhead::{Pacer, Playhead, PlayheadMark, Playheads},
 };
 
 /// The most that one kernel copy moves: far above a pipe's capacity, low enough that a stop is noticed at once.
@@ -116,7 +116,14 @@ impl Opened {
     pub fn reader(&self, range: Range<u64>) -> PieceReader {
         let end = range.end.min(self.media.len);
         self.torrent.audience.enter();
-        PieceReader { opened: self.clone(), position: range.start.min(end), end, file: None, mark: None }
+        PieceReader {
+            opened: self.clone(),
+            position: range.start.min(end),
+            end,
+            file: None,
+            mark: None,
+            pacer: Pacer::default(),
+        }
     }
 }
 
@@ -155,6 +162,7 @@ pub struct PieceReader {
     end: u64,
     file: Option<Arc<File>>,
     mark: Option<PlayheadMark>,
+    pacer: Pacer,
 }
 
 impl Drop for PieceReader {
@@ -185,6 +193,7 @@ impl PieceReader {
             if let Some(run) = self.look() {
                 return Ok(run);
             }
+            self.pacer.waited();
             match self.wait(Patience::Stall).await? {
                 Waited::Something => {}
                 Waited::Out(piece) => return Err(self.stall(piece)),
@@ -198,6 +207,7 @@ impl PieceReader {
             if let Some(run) = self.look() {
                 return Ok(Some(run));
             }
+            self.pacer.waited();
             if let Waited::Out(_) = self.wait(Patience::Until(deadline)).await? {
                 return Ok(None);
             }
@@ -220,7 +230,7 @@ impl PieceReader {
         let mut buf = vec![0; run as usize];
         let position = self.position;
         self.file()?.read_exact_at(&mut buf, position).map_err(|error| self.read_error(error))?;
-        self.position += run;
+        self.advance(run);
         Ok(Some(buf.into()))
     }
 
@@ -231,7 +241,7 @@ impl PieceReader {
             return Ok(None);
         }
         let span = Span { file: self.file()?.clone(), offset: self.position, len: len as usize };
-        self.position += len;
+        self.advance(len);
         Ok(Some(span))
     }
 
@@ -241,12 +251,17 @@ impl PieceReader {
         let (position, most) = (self.position, most.min(COPY_STEP));
         let copied = move_bytes(self.file()?, position, out, most);
         if let Ok(copied) = copied {
-            self.position += copied;
+            self.advance(copied);
             if copied < most {
                 return Err(self.read_error(io::ErrorKind::UnexpectedEof.into()));
             }
         }
         Ok(copied)
+    }
+
+    fn advance(&mut self, bytes: u64) {
+        self.position += bytes;
+        self.pacer.took(bytes);
     }
 
     /// Bytes that can be delivered now.
@@ -260,7 +275,13 @@ impl PieceReader {
     }
 
     fn publish(&mut self, needs: u64) {
-        let head = Playhead { file: self.opened.media.index, needs };
+        let head = Playhead {
+            file: self.opened.media.index,
+            position: self.position,
+            needs,
+            end: self.end,
+            pace: self.pacer.pace(),
+        };
         match &mut self.mark {
             _ if needs >= self.end => self.mark = None,
             Some(mark) => mark.publish(head),

@@ -68,6 +68,8 @@ pub struct SwarmSettings {
     pub bind_device: Option<String>,
     /// Never use IPv6.
     pub ipv4_only: bool,
+    /// Whoever asks may be a stranger: reach nothing in private networks but the peers and trackers named here.
+    pub public_only: bool,
 }
 
 /// How long to wait for what.
@@ -149,6 +151,7 @@ impl Default for SwarmSettings {
             proxy: None,
             bind_device: None,
             ipv4_only: false,
+            public_only: false,
         }
     }
 }

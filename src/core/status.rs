@@ -42,6 +42,8 @@ pub struct Status {
     pub peers_connecting: usize,
     /// Peers connected now.
     pub peers_connected: usize,
+    /// Peers that let us ask now.
+    pub peers_unchoked: usize,
     /// Peers that have sent data.
     pub peers_sending: usize,
     /// Bytes of the info dictionary fetched by the peer that is furthest.

@@ -132,6 +132,16 @@ impl Streamer {
         self.attempt(source, force, None, status).await?.metainfo().await
     }
 
+    /// Keeps a metainfo that was handed in, so that its torrent is known without a search, until cleanup takes it.
+    pub async fn keep(&self, metainfo: Metainfo) -> Result<(), Error> {
+        let scratch = ScratchDir::open(&self.settings.temp_dir)?;
+        let lease = scratch.lease(&metainfo.info_hash)?;
+        let kept = tokio::task::spawn_blocking(move || {
+            Content::open(lease.dir(), Arc::new(metainfo)).keep_metainfo()
+        });
+        kept.await.map_err(|error| Error::Internal(error.to_string()))?
+    }
+
     /// Deletes what is kept of a torrent, unless somebody uses it.
     pub async fn remove(&self, info_hash: &InfoHash) -> Result<u64, Error> {
         self.torrents.close(info_hash).await;
@@ -282,7 +292,7 @@ impl Attempt<'_> {
     }
 
     async fn enliven(&mut self) -> Result<Live, Error> {
-        self.streamer.torrents.make_room(self.streamer.settings.max_torrents)?;
+        let _room = self.streamer.torrents.make_room(self.streamer.settings.max_torrents)?;
         if let Some((lease, metainfo)) = self.kept()? {
             return Ok(self.assemble(lease, metainfo, None, None));
         }
@@ -364,13 +374,25 @@ impl Attempt<'_> {
                 .map(ToString::to_string)
                 .chain(self.wanted.magnet.peers.clone())
                 .collect(),
-            tiers: tiers(settings, &self.wanted.magnet.trackers, private),
+            tiers: tiers(settings, &self.trackers(metainfo), private),
             private,
         };
         let swarm = self.streamer.swarm(&self.scratch).await?;
         let (searcher, status) = (swarm.searcher.clone(), self.status.clone());
         let task = swarm.runtime.spawn(async move { searcher.search(search, &status).await });
         AbortOnDropHandle::new(task).await.map_err(|error| Error::Internal(error.to_string()))?
+    }
+
+    /// The trackers that the request names, and those that the metainfo was kept with. A private torrent (BEP 27) has
+    /// none but its own, if those are known.
+    fn trackers(&self, metainfo: Option<&Metainfo>) -> Vec<Url> {
+        let named = &self.wanted.magnet.trackers;
+        let Some(metainfo) = metainfo else { return named.clone() };
+        if metainfo.private && !metainfo.trackers.is_empty() {
+            return metainfo.trackers.clone();
+        }
+        let kept = metainfo.trackers.iter().filter(|url| !named.contains(url));
+        named.iter().chain(kept).cloned().collect()
     }
 
     fn assemble(
@@ -410,6 +432,8 @@ impl Attempt<'_> {
         if live.want(file) {
             return Ok(());
         }
+        // What the swarm does from here on is about the torrent, whichever request it is done for.
+        self.status = live.status.clone();
         self.check_cooldown()?;
         let keeps = live.writer(self.streamer.settings.doing)?;
         content.keep_metainfo()?;
@@ -419,7 +443,8 @@ impl Attempt<'_> {
         };
         self.status.send_modify(|status| status.phase = Phase::FirstPiece);
         let swarm = self.streamer.swarm(&self.scratch).await?;
-        let tiers = tiers(&self.streamer.settings, &self.wanted.magnet.trackers, content.metainfo().private);
+        let metainfo = content.metainfo();
+        let tiers = tiers(&self.streamer.settings, &self.trackers(Some(metainfo)), metainfo.private);
         content.forgive();
         live.torrent.ended.send_replace(None);
         live.keep(swarm.keep(Keeping {

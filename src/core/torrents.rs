@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -28,6 +28,17 @@ use super::{
 #[derive(Default)]
 pub struct Torrents {
     slots: Mutex<HashMap<InfoHash, Arc<Slot>>>,
+    /// Those that are being looked for.
+    opening: AtomicUsize,
+}
+
+/// A place among the torrents that may be open at once, for one that is not live yet.
+pub struct Room<'a>(&'a Torrents);
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.0.opening.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// One torrent's place.
@@ -78,19 +89,22 @@ impl Torrents {
         lock(&self.slots).values().filter_map(|slot| lock(&slot.inner).live.clone()).collect()
     }
 
-    /// Makes room for one more beside at most `most`: the one that was unread for longest gives way, if any was.
-    pub fn make_room(&self, most: usize) -> Result<(), Error> {
+    /// Makes room for one more beside at most `most` that are live or looked for: the one that was unread for longest gives
+    /// way, if any was.
+    pub fn make_room(&self, most: usize) -> Result<Room<'_>, Error> {
         let mut slots = lock(&self.slots);
         let live = |slot: &Slot| lock(&slot.inner).live.is_some();
-        if slots.values().filter(|slot| live(slot)).count() < most {
-            return Ok(());
+        let open = slots.values().filter(|slot| live(slot)).count() + self.opening.load(Ordering::Relaxed);
+        if open >= most {
+            let idle = slots.iter().filter(|(_, slot)| live(slot) && !slot.is_kept(Duration::ZERO));
+            let oldest = idle.max_by_key(|(_, slot)| slot.idle()).map(|(hash, _)| *hash);
+            let oldest = oldest.ok_or_else(|| {
+                Error::Busy(format!("{most} torrents are being read or looked for already; try again later"))
+            })?;
+            slots.remove(&oldest);
         }
-        let idle = slots.iter().filter(|(_, slot)| live(slot) && !slot.is_kept(Duration::ZERO));
-        let oldest = idle.max_by_key(|(_, slot)| slot.idle()).map(|(hash, _)| *hash);
-        let oldest = oldest
-            .ok_or_else(|| Error::Busy(format!("{most} torrents are being read already; try again later")))?;
-        slots.remove(&oldest);
-        Ok(())
+        self.opening.fetch_add(1, Ordering::Relaxed);
+        Ok(Room(self))
     }
 
     /// Lets go of torrents that nobody has read for `grace`; to be called every now and then.

@@ -4,14 +4,15 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-use url::Url;
 use warp::{
     http::{HeaderValue, Method, StatusCode, header},
     reply::Response,
 };
 
 use super::{
+    add,
     library::{Library, TorrentReport},
+    links::{self, Links},
     reply::{self, Problem},
     routes::{Ask, Site},
     token,
@@ -25,8 +26,6 @@ use crate::core::{
 
 /// What is idle for less is not cleaned up unless the request says so.
 const IDLE: Duration = Duration::from_secs(30 * 60);
-/// How long a signed link is good unless the request says so.
-const LINK: Duration = Duration::from_secs(12 * 3600);
 /// The description of the routes.
 const OPENAPI: &str = include_str!("openapi.json");
 
@@ -39,8 +38,8 @@ struct Torrents {
 
 /// `GET /torrents`.
 pub fn torrents<L: Library>(site: &Site<L>, ask: &Ask) -> Answered {
-    ask.only("GET, HEAD")?;
-    reply::json(&Torrents { torrents: site.library.torrents() })
+    ask.only("GET, HEAD, POST")?;
+    reply::json(&Torrents { torrents: site.torrents() })
 }
 
 #[derive(Serialize)]
@@ -49,12 +48,15 @@ struct Dropped {
     freed_bytes: u64,
 }
 
-/// `GET` and `DELETE /torrents/{hash}`.
+/// `GET`, `POST` and `DELETE /torrents/{hash}`.
 pub async fn torrent<L: Library>(site: &Site<L>, ask: &Ask, hash: &str) -> Answered {
-    ask.only("GET, HEAD, DELETE")?;
+    ask.only("GET, HEAD, POST, DELETE")?;
+    if ask.method == Method::POST {
+        return add::named(site, ask, hash).await;
+    }
     let info_hash = parsed(hash)?;
     if ask.method != Method::DELETE {
-        return reply::json(&site.library.torrent(&info_hash).ok_or_else(|| unknown(&info_hash))?);
+        return reply::json(&site.torrent(&info_hash).ok_or_else(|| unknown(&info_hash))?);
     }
     let freed_bytes = site.library.remove(&info_hash).await.map_err(problem)?;
     let freed_bytes = freed_bytes.ok_or_else(|| unknown(&info_hash))?;
@@ -67,46 +69,32 @@ struct Link {
     expires: Option<String>,
 }
 
-/// `GET /torrents/{hash}/link?file=N&valid=12h`: a URL that plays without the token.
+/// `GET /torrents/{hash}/link?file=N&valid=12h` (or `?playlist=1`): a URL that plays without the token.
 pub fn link<L: Library>(site: &Site<L>, ask: &Ask, hash: &str) -> Answered {
     ask.only("GET, HEAD")?;
     let info_hash = parsed(hash)?;
-    let valid = duration(ask, "valid", LINK)?;
+    let valid = duration(ask, "valid", links::USUAL)?;
     if valid > token::LONGEST {
         return Err(Problem::bad_request("valid is at most 7d"));
     }
-    let policy = site.guard.policy();
-    let base =
-        policy.public_url.clone().or_else(|| Url::parse(&format!("http://{}/", ask.visitor.authority)).ok());
-    let mut url = base.ok_or_else(Problem::internal)?;
-    let file = ask.value("file").map(|file| ("file".to_owned(), file.to_owned()));
-    let name = file.as_ref().and_then(|(_, file)| name_of(site, &info_hash, file.parse().ok()?));
-    let path = match (&file, name) {
-        (Some((_, index)), Some(name)) => format!("{index}/{}", reply::encoded(&name)),
-        _ => String::new(),
+    let at = OffsetDateTime::now_utc() + valid;
+    let links = Links::new(site.guard.policy(), &ask.visitor, at).ok_or_else(Problem::internal)?;
+    let url = match ask.value("file") {
+        _ if ask.switch("playlist")? => links.playlist(&info_hash),
+        None => links.choice(&info_hash, None),
+        Some(file) => match name_of(site, &info_hash, file) {
+            Some((index, name)) => links.file(&info_hash, index, &name, &[]),
+            None => links.choice(&info_hash, Some(file)),
+        },
     };
-    let in_path = !path.is_empty();
-    let stem = format!("{}/stream/proxy/{info_hash}/{path}", url.path().trim_end_matches('/'));
-    url.set_path(stem.trim_end_matches('/'));
-    let mut pairs: Vec<_> = file.into_iter().collect();
-    let expires = policy.token.as_ref().map(|token| {
-        let at = OffsetDateTime::now_utc() + valid;
-        pairs.push(("expires".to_owned(), at.unix_timestamp().to_string()));
-        pairs.push(("sig".to_owned(), token.sign(&info_hash, &pairs)));
-        date(at)
-    });
-    pairs.retain(|(key, _)| !(in_path && key == "file"));
-    if !pairs.is_empty() {
-        url.query_pairs_mut().extend_pairs(&pairs);
-    }
-    reply::json(&Link { url: url.into(), expires })
+    reply::json(&Link { url: url.into(), expires: links.expires().map(date) })
 }
 
-fn name_of<L: Library>(site: &Site<L>, info_hash: &InfoHash, index: usize) -> Option<String> {
-    let torrent = site.library.torrent(info_hash)?;
-    let file = torrent.files.into_iter().find(|file| file.index == index)?;
-    let name = file.path.rsplit('/').next().unwrap_or_default();
-    (!matches!(name, "" | "." | "..")).then(|| name.to_owned())
+/// The file that a number means, in a torrent that is open.
+fn name_of<L: Library>(site: &Site<L>, info_hash: &InfoHash, file: &str) -> Option<(usize, String)> {
+    let index = file.parse().ok()?;
+    let file = site.torrent(info_hash)?.files.into_iter().find(|file| file.index == index)?;
+    Some((index, file.path))
 }
 
 #[derive(Serialize)]
@@ -312,7 +300,7 @@ pub fn health<L: Library>(site: &Site<L>, ask: &Ask) -> Answered {
 pub async fn metrics<L: Library>(site: &Site<L>, ask: &Ask) -> Answered {
     ask.only("GET, HEAD")?;
     let cooling = on_table(site, |table, now| table.list(false, now)).await.unwrap_or_default();
-    let (condition, torrents) = (site.library.condition(), site.library.torrents());
+    let (condition, torrents) = (site.library.condition(), site.torrents());
     let text =
         site.metrics.exposition(&condition, &torrents, &cooling, site.connections()).map_err(problem)?;
     let mut response = Response::new(text.into());
@@ -326,7 +314,9 @@ pub async fn metrics<L: Library>(site: &Site<L>, ask: &Ask) -> Answered {
 pub fn description(ask: &Ask) -> Answered {
     ask.only("GET, HEAD")?;
     let mut response = Response::new(OPENAPI.into());
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 

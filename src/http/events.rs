@@ -1,4 +1,5 @@
-//! `/events`: the state of the torrents whenever it changes, for a page that watches.
+//! `/events`: the state of the torrents whenever it changes, for a page that watches. `brief` leaves their files out, of
+//! which there can be thousands: the have-map says as much.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -31,7 +32,7 @@ pub fn watch<L: Library>(site: &Arc<Site<L>>, ask: &Ask) -> Result<Response, Pro
             .saying("too many pages watch this server. Try again in 5 seconds")
             .with(header::RETRY_AFTER, 5)
     })?;
-    let events = SyncStream::new(events(site.clone(), place));
+    let events = SyncStream::new(events(site.clone(), ask.switch("brief")?, place));
     let kept = sse::keep_alive().interval(ALIVE).stream(events);
     let mut response = sse::reply(kept).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -42,15 +43,17 @@ pub fn watch<L: Library>(site: &Arc<Site<L>>, ask: &Ask) -> Result<Response, Pro
 
 struct Watcher<L> {
     site: Arc<Site<L>>,
+    brief: bool,
     told: Option<Vec<TorrentReport>>,
     _place: OwnedSemaphorePermit,
 }
 
 fn events<L: Library>(
     site: Arc<Site<L>>,
+    brief: bool,
     place: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Event, Infallible>> + Send + 'static {
-    let watcher = Watcher { site, told: None, _place: place };
+    let watcher = Watcher { site, brief, told: None, _place: place };
     stream::unfold(watcher, |mut watcher| async move {
         let event = watcher.next().await?;
         Some((Ok(event), watcher))
@@ -65,7 +68,10 @@ impl<L: Library> Watcher<L> {
                 let stopped = self.site.stop.cancelled();
                 tokio::time::timeout(TICK, stopped).await.err()?;
             }
-            let torrents = self.site.library.torrents();
+            let mut torrents = self.site.torrents();
+            if self.brief {
+                torrents.iter_mut().for_each(|torrent| torrent.files.clear());
+            }
             if self.told.as_ref() == Some(&torrents) {
                 continue;
             }

@@ -20,19 +20,22 @@ use warp::http::{
 };
 
 use super::{
+    add,
     limiter::Limiter,
     listen::Place,
     reply::Problem,
     server::Arrival,
     token::{BadLink, Token},
 };
-use crate::core::source::InfoHash;
+use crate::core::{fetch::MAX_METAINFO, source::InfoHash};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// The body that a request may bring; none is needed anywhere.
+/// The body that a request may bring where none is needed.
 const MAX_BODY: u64 = 4096;
 
 /// Wrong tokens a minute, from one address.
@@ -108,6 +111,8 @@ pub struct Visitor {
     pub address: Option<IpAddr>,
     /// What it calls this server.
     pub authority: Authority,
+    /// It calls it by https, as a proxy of ours says.
+    pub secure: bool,
     /// It has shown the token. (A signed link shows that somebody has it.)
     pub trusted: bool,
 }
@@ -123,6 +128,8 @@ enum Aim {
     Health,
     /// To look.
     Look,
+    /// The page itself, which asks for the token.
+    Page,
 }
 
 /// The gate in front of the routes.
@@ -151,20 +158,23 @@ impl Guard {
         arrival: &Arrival,
     ) -> Result<Visitor, Problem> {
         let authority = authority(&request.uri, &request.headers)?;
-        refuse_body(&request.headers)?;
+        refuse_body(request)?;
         let aim = Aim::of(&request.method, request.uri.path());
         if arrival.spare && !matches!(aim, Aim::Operate | Aim::Health) {
             return Err(full());
         }
         let client = self.client(&request.headers, arrival);
         let trusted = self.credentials(request, query, aim, client.address)?;
-        let visitor = Visitor { address: client.address, authority, trusted };
         if !trusted {
-            self.check_host(&visitor.authority, &arrival.place)?;
-            self.check_site(request, &visitor.authority, aim)?;
+            self.check_host(&authority, &arrival.place)?;
+            self.check_site(request, &authority, aim)?;
             check_operator(aim, &client)?;
         }
-        Ok(visitor)
+        let (authority, secure) = match client.proxied {
+            true => outside(&request.headers, authority),
+            false => (authority, false),
+        };
+        Ok(Visitor { address: client.address, authority, secure, trusted })
     }
 
     /// The other side, unless that is a proxy that tells the truth about its own. Whoever may use a Unix socket is
@@ -173,18 +183,21 @@ impl Guard {
         let is_proxy = |address: &IpAddr| self.policy.proxies.contains(address);
         let remote = arrival.remote.map(|remote| remote.ip().to_canonical());
         if !headers.contains_key(X_FORWARDED_FOR) && !headers.contains_key(FORWARDED) {
-            return Client { address: remote, local: remote.is_none_or(|remote| remote.is_loopback()) };
+            let local = remote.is_none_or(|remote| remote.is_loopback());
+            return Client { address: remote, local, proxied: false };
         }
         if !remote.as_ref().is_none_or(is_proxy) {
-            return Client { address: remote, local: false };
+            return Client { address: remote, local: false, proxied: false };
         }
         let lines = headers.get_all(X_FORWARDED_FOR).iter();
         let hops = lines.flat_map(|line| line.to_str().unwrap_or_default().split(','));
         let hops: Vec<_> =
             hops.map(|hop| hop.trim().parse().ok().map(|hop: IpAddr| hop.to_canonical())).collect();
         match hops.iter().rev().find(|hop| !hop.as_ref().is_some_and(is_proxy)) {
-            Some(Some(client)) => Client { address: Some(*client), local: client.is_loopback() },
-            _ => Client { address: remote, local: false },
+            Some(Some(client)) => {
+                Client { address: Some(*client), local: client.is_loopback(), proxied: true }
+            }
+            _ => Client { address: remote, local: false, proxied: true },
         }
     }
 
@@ -209,7 +222,9 @@ impl Guard {
                 Err(BadLink::Expired) => return Err(unauthorized("the link has expired; ask for a new one")),
                 Err(BadLink::Forged) => "the link was not signed by this server",
             },
-            _ if aim == Aim::Health || request.method == Method::OPTIONS => return Ok(false),
+            _ if matches!(aim, Aim::Health | Aim::Page) || request.method == Method::OPTIONS => {
+                return Ok(false);
+            }
             _ => return Err(unauthorized("this server wants its token: Authorization: Bearer, or ?token=")),
         };
         if let Some(address) = address {
@@ -297,14 +312,31 @@ struct Client {
     address: Option<IpAddr>,
     /// From this machine, as far as anybody can tell.
     local: bool,
+    /// Through a proxy that tells the truth.
+    proxied: bool,
+}
+
+/// What a client calls the server, and whether by https, as a proxy tells it; one that does not tell passes on what
+/// it was called itself.
+fn outside(headers: &HeaderMap, authority: Authority) -> (Authority, bool) {
+    let first = |name| Some(text(headers, &name)?.split(',').next()?.trim());
+    let host = first(X_FORWARDED_HOST).and_then(|host| host_name(host).ok());
+    let secure = first(X_FORWARDED_PROTO).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
+    (host.unwrap_or(authority), secure)
 }
 
 impl Aim {
     fn of(method: &Method, path: &str) -> Self {
         let changes = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-        match path.trim_start_matches('/').split('/').next().unwrap_or_default() {
-            "stream" => Self::Stream,
+        let mut segments = path.trim_start_matches('/').split('/');
+        match segments.next().unwrap_or_default() {
+            // To look for a torrent is what asking for its file does as well.
+            "torrents" if *method == Method::POST && segments.next().is_some_and(|hash| !hash.is_empty()) => {
+                Self::Stream
+            }
+            "stream" | "playlist" | "subtitles" => Self::Stream,
             "health" if !changes => Self::Health,
+            "" | "page" if !changes => Self::Page,
             "admin" | "metrics" => Self::Operate,
             _ if changes => Self::Operate,
             _ => Self::Look,
@@ -333,14 +365,19 @@ fn shown(headers: &HeaderMap, query: &[(String, String)]) -> Shown {
     }
 }
 
-/// The path's part of a link: its torrent, and its file when that is in the path.
+/// The path's part of a link: its torrent, and its file or that it is the playlist when that is in the path.
 fn check_link(token: &Token, path: &str, query: &[(String, String)]) -> Result<(), BadLink> {
-    let mut segments = path.split('/').skip(3);
-    let info_hash: InfoHash = segments.next().and_then(|hash| hash.parse().ok()).ok_or(BadLink::Forged)?;
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    let (hash, said) = match segments[..] {
+        ["stream", "proxy", hash] | ["stream", "proxy", hash, ""] => (hash, None),
+        ["stream", "proxy", hash, index, ..] => (hash, Some(("file", index))),
+        ["subtitles", hash, name] => (hash, Some(("file", name.strip_suffix(".vtt").unwrap_or(name)))),
+        ["playlist", name] => (name.strip_suffix(".m3u8").unwrap_or(name), Some(("playlist", "1"))),
+        _ => return Err(BadLink::Forged),
+    };
+    let info_hash: InfoHash = hash.parse().map_err(|_| BadLink::Forged)?;
     let mut pairs = query.to_vec();
-    if let Some(index) = segments.next().filter(|index| !index.is_empty()) {
-        pairs.push(("file".to_owned(), index.to_owned()));
-    }
+    pairs.extend(said.map(|(key, value)| (key.to_owned(), value.to_owned())));
     token.verify(&info_hash, &pairs, OffsetDateTime::now_utc())
 }
 
@@ -383,14 +420,20 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-fn refuse_body(headers: &HeaderMap) -> Result<(), Problem> {
+/// Only a metainfo that is handed in is a body of any size; how large it is must be known before.
+fn refuse_body(request: &Parts) -> Result<(), Problem> {
+    let (headers, takes) = (&request.headers, add::takes_body(&request.method, request.uri.path()));
+    let most = if takes { MAX_METAINFO as u64 } else { MAX_BODY };
     let length = headers.get(CONTENT_LENGTH).map(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if !headers.contains_key(TRANSFER_ENCODING) && length.is_none_or(|len| len.is_some_and(|n| n <= MAX_BODY))
-    {
+    if !headers.contains_key(TRANSFER_ENCODING) && length.is_none_or(|len| len.is_some_and(|n| n <= most)) {
         return Ok(());
     }
+    let message = match takes {
+        true => "a .torrent is at most 10 MiB, and its Content-Length is to be told",
+        false => "no body is needed here",
+    };
     Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "bad_request", "Body too large")
-        .saying("no request here needs a body")
+        .saying(message)
         .with(CONNECTION, HeaderValue::from_static("close")))
 }
 

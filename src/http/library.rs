@@ -9,13 +9,16 @@ use time::OffsetDateTime;
 use super::{
     body::{Chunks, Content},
     lane::Lane,
+    readers::{Position, Reader},
 };
 use crate::core::{
     Error,
     failed::FailedTable,
     janitor::CleanupReport,
-    media::{FileSelector, Media},
+    media::{FileSelector, Kind, Media},
+    metainfo::Metainfo,
     source::{InfoHash, Magnet},
+    status::Phase,
 };
 
 /// Chooses the bytes of a file that an answer needs; an empty range opens no reader.
@@ -46,6 +49,9 @@ pub trait Library: Send + Sync + 'static {
         range: RangeOf,
     ) -> impl Future<Output = Result<(Self::Content, <Self::Content as Content>::Chunks), Error>> + Send;
 
+    /// Keeps a metainfo that was handed in, so that its torrent is known without a search.
+    fn keep(&self, metainfo: Metainfo) -> impl Future<Output = Result<(), Error>> + Send;
+
     /// Whether opening this would begin to look for a torrent that is not there yet.
     fn starts(&self, wanted: &Wanted) -> bool;
 
@@ -55,7 +61,7 @@ pub trait Library: Send + Sync + 'static {
     /// The failed-torrent table.
     fn table(&self) -> Arc<FailedTable>;
 
-    /// The torrents that are open or kept open.
+    /// The torrents that are looked for, open, or kept open.
     fn torrents(&self) -> Vec<TorrentReport>;
 
     /// How many there are.
@@ -138,8 +144,36 @@ pub struct FileReport {
     pub path: String,
     /// Its length in bytes.
     pub length: u64,
+    /// Where it begins in the torrent.
+    pub offset: u64,
     /// Bytes of it that are verified on disk.
     pub verified: u64,
+    /// What it is to a player.
+    pub kind: Kind,
+    /// For subtitles, the number of the video that they go with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subtitles_of: Option<usize>,
+}
+
+/// How the search for a torrent, or for its first bytes, goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SearchReport {
+    /// What is waited for.
+    pub phase: Phase,
+    /// The attempt's round, from 1; 0 when none was needed.
+    pub round: u32,
+    /// How many rounds there can be.
+    pub rounds: u32,
+    /// DHT nodes in the routing table; none when the DHT is off.
+    pub dht_nodes: Option<usize>,
+    /// Trackers asked.
+    pub trackers: usize,
+    /// Of those, the ones that answered.
+    pub trackers_answered: usize,
+    /// Of those, the ones that failed.
+    pub trackers_failed: usize,
+    /// Bytes of the info dictionary that have come.
+    pub metadata_bytes: u64,
 }
 
 /// A torrent, seen from outside.
@@ -163,6 +197,12 @@ pub struct TorrentReport {
     pub upload_rate: u64,
     /// Its peers.
     pub peers: PeerCounts,
+    /// How the search goes, or went.
+    pub search: SearchReport,
+    /// Pieces that readers need next and that are not there, in order.
+    pub awaited: Vec<u32>,
+    /// Where answers that are being sent are.
+    pub positions: Vec<Position>,
     /// Open readers.
     pub readers: usize,
     /// Since when nobody has read it, in seconds.
@@ -176,26 +216,31 @@ pub struct TorrentReport {
 /// Reads that are counted for as long as they live.
 pub struct Counted<C> {
     inner: C,
+    reader: Reader,
     _guard: super::metrics::ReaderGuard,
 }
 
 impl<C> Counted<C> {
-    /// Counts `inner`.
-    pub fn new(inner: C, guard: super::metrics::ReaderGuard) -> Self {
-        Self { inner, _guard: guard }
+    /// Counts `inner`, whose place is told by `reader`.
+    pub fn new(inner: C, reader: Reader, guard: super::metrics::ReaderGuard) -> Self {
+        Self { inner, reader, _guard: guard }
+    }
+
+    fn moved(&self, bytes: Option<&bytes::Bytes>) {
+        self.reader.moved(bytes.map_or(0, |bytes| bytes.len() as u64));
     }
 }
 
 impl<C: Chunks> Chunks for Counted<C> {
-    fn chunk(&mut self, max: usize) -> impl Future<Output = Result<Option<bytes::Bytes>, Error>> + Send {
-        self.inner.chunk(max)
+    async fn chunk(&mut self, max: usize) -> Result<Option<bytes::Bytes>, Error> {
+        let chunk = self.inner.chunk(max).await?;
+        self.moved(chunk.as_ref());
+        Ok(chunk)
     }
 
-    fn promise(
-        &mut self,
-        max: usize,
-        lane: &Lane,
-    ) -> impl Future<Output = Result<Option<bytes::Bytes>, Error>> + Send {
-        self.inner.promise(max, lane)
+    async fn promise(&mut self, max: usize, lane: &Lane) -> Result<Option<bytes::Bytes>, Error> {
+        let promised = self.inner.promise(max, lane).await?;
+        self.moved(promised.as_ref());
+        Ok(promised)
     }
 }

@@ -18,7 +18,7 @@ use listenfd::ListenFd;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, UnixListener};
 
-use super::lane;
+use super::{lane, pulse::Ends};
 use crate::core::Error;
 
 /// The port when none is given.
@@ -27,8 +27,11 @@ pub const PORT: u16 = 7000;
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: i32 = 1024;
 
-/// A silent connection is asked after this whether its other side is still there.
-const KEEPALIVE: Duration = Duration::from_secs(60);
+/// A connection on which nothing goes either way is asked after this whether its other side is still there, and then
+/// twice more: it is found lost after 30 s.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_QUESTIONS: u32 = 3;
 
 /// A place to listen at, as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +100,8 @@ pub struct Accepted {
     pub stream: Box<dyn lane::Socket>,
     /// Its other side; `None` through a Unix socket.
     pub remote: Option<SocketAddr>,
+    /// What the kernel calls it; `None` through a Unix socket.
+    pub ends: Option<Ends>,
 }
 
 impl Listener {
@@ -148,11 +153,12 @@ impl Listener {
         match &self.kind {
             Kind::Tcp(listener) => {
                 let (stream, remote) = listener.accept().await?;
-                Ok(Accepted { stream: Box::new(stream), remote: Some(remote) })
+                let ends = stream.local_addr().ok().map(|local| Ends::new(local, remote));
+                Ok(Accepted { stream: Box::new(stream), remote: Some(remote), ends })
             }
             Kind::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                Ok(Accepted { stream: Box::new(stream), remote: None })
+                Ok(Accepted { stream: Box::new(stream), remote: None, ends: None })
             }
         }
     }
@@ -215,10 +221,11 @@ fn bind_tcp(address: SocketAddr) -> io::Result<Listener> {
 
 /// What Linux hands on from a listener to its connections.
 /// No limit on what is not acknowledged (`TCP_USER_TIMEOUT`): Linux counts a window that stays closed as well, which is
-/// what a paused player has. Patience with those is the transport's.
+/// what a paused player has. Whether those still answer is for [`pulse`](super::pulse) to find out.
 fn tune(socket: &SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4))?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
+    socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_QUESTIONS))?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use prometheus_client::{
 };
 
 use super::{
-    library::{Condition, TorrentReport},
+    library::{Condition, TorrentReport, TorrentState},
     server::Counters,
 };
 use crate::core::{Error, failed::Listed};
@@ -199,7 +199,8 @@ impl Metrics {
     ) -> Result<String, Error> {
         let level = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let scraped = &self.scraped;
-        scraped.torrents.set(level(torrents.len()));
+        let open = torrents.iter().filter(|torrent| torrent.state != TorrentState::Searching);
+        scraped.torrents.set(level(open.count()));
         scraped.connections.set(level(connections));
         scraped.cooling.set(level(cooling.len()));
         scraped.dht_nodes.set(level(condition.dht_nodes.unwrap_or(0)));

@@ -104,7 +104,7 @@ fn delivered(media: &Media, mut response: Response, status: StatusCode, len: u64
 
 /// Shown in place when it plays, saved when not; the name in ASCII for the old, in UTF-8 for all others
 /// (RFC 6266). What could end the quoted string or be decoded twice is left out of the former.
-fn disposition(name: &str) -> String {
+pub fn disposition(name: &str) -> String {
     let kind = if content_type(name) == "application/octet-stream" { "attachment" } else { "inline" };
     let plain = |c: char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\' | '%');
     let fallback: String = name.chars().map(|c| if plain(c) { c } else { '_' }).collect();
@@ -112,7 +112,7 @@ fn disposition(name: &str) -> String {
 }
 
 /// Sets a header whose value was built here from printable ASCII; anything else is left out, never sent.
-fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+pub fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }

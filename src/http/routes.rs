@@ -3,6 +3,7 @@
 
 use std::{convert::Infallible, future::Future, sync::Arc};
 
+use bytes::Bytes;
 use hyper::{Request, body::Incoming};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -15,24 +16,29 @@ use warp::{
         header::{
             ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
             ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, HeaderName, ORIGIN, VARY,
+            X_CONTENT_TYPE_OPTIONS,
         },
+        request::Parts,
     },
     reply::Response,
 };
 
 use super::{
-    admin,
+    add, admin,
     crowd::Crowd,
     events,
     guard::{Guard, Policy, Visitor},
     lane::Lane,
-    library::Library,
+    library::{Library, TorrentReport},
     limiter::Limiter,
     metrics::Metrics,
+    page, playlist,
+    readers::Readers,
     reply::Problem,
     server::{Arrival, Handler, Limits, Server},
     stream,
 };
+use crate::core::source::InfoHash;
 
 const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
@@ -52,6 +58,8 @@ pub struct Site<L> {
     pub metrics: Metrics,
     /// Torrents that addresses may start.
     pub starts: Limiter,
+    /// Answers that are being sent.
+    pub readers: Readers,
     /// Places for watchers of `/events`.
     pub watchers: Arc<Semaphore>,
     /// The server is to stop; whoever only watches is let go.
@@ -75,6 +83,8 @@ pub struct Ask {
     pub visitor: Visitor,
     /// What a body may be sent by.
     pub lane: Lane,
+    /// What it brings, where something may be brought.
+    pub body: Bytes,
 }
 
 impl Ask {
@@ -120,6 +130,7 @@ impl<L: Library> Site<L> {
             metrics: Metrics::default(),
             starts: Limiter::new(policy.starts_per_minute.max(1)),
             guard: Guard::new(policy),
+            readers: Readers::default(),
             watchers: Arc::new(Semaphore::new(WATCHERS)),
             stop,
             crowd: std::sync::OnceLock::new(),
@@ -145,29 +156,36 @@ pub fn server<L: Library>(
 
 impl<L: Library> Handler for Proxy<L> {
     async fn answer(&self, request: Request<Incoming>, arrival: Arrival) -> Response {
-        let (mut parts, _body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let query = parts.uri.query().unwrap_or_default();
         let query: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let (method, headers) = (parts.method.clone(), parts.headers.clone());
         let response = match self.site.guard.admit(&parts, &query, &arrival) {
             Err(problem) => self.site.refuse(problem),
             Ok(_) if method == Method::OPTIONS => options(&headers),
-            Ok(visitor) => {
-                let ask = Ask { method, headers: headers.clone(), query, visitor, lane: arrival.lane };
-                parts.extensions.insert(Arc::new(ask));
-                let request = Request::from_parts(parts, String::new());
-                // The service is a handle on the routes; its error is impossible.
-                match warp::service(self.routes.clone()).call(request).await {
-                    Ok(response) => response,
-                    Err(never) => match never {},
+            Ok(visitor) => match add::body(&parts, body).await {
+                Err(problem) => self.site.refuse(problem),
+                Ok(body) => {
+                    let headers = headers.clone();
+                    self.route(parts, Ask { method, headers, query, visitor, lane: arrival.lane, body }).await
                 }
-            }
+            },
         };
         self.dress(response, &headers)
     }
 }
 
 impl<L: Library> Proxy<L> {
+    async fn route(&self, mut parts: Parts, ask: Ask) -> Response {
+        parts.extensions.insert(Arc::new(ask));
+        let request = Request::from_parts(parts, String::new());
+        // The service is a handle on the routes; its error is impossible.
+        match warp::service(self.routes.clone()).call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+
     /// What every answer says to browsers.
     fn dress(&self, mut response: Response, asked: &HeaderMap) -> Response {
         let origins = &self.site.guard.policy().origins;
@@ -175,6 +193,7 @@ impl<L: Library> Proxy<L> {
             asked.get(ORIGIN).filter(|origin| origin.to_str().is_ok_and(|origin| origins.have(origin)));
         let headers = response.headers_mut();
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if origins.is_empty() {
             headers.insert(CORP, HeaderValue::from_static("same-origin"));
             return response;
@@ -213,6 +232,22 @@ fn options(_asked: &HeaderMap) -> Response {
     response
 }
 
+impl<L: Library> Site<L> {
+    /// Every torrent, with where its readers are.
+    pub fn torrents(&self) -> Vec<TorrentReport> {
+        let mut torrents = self.library.torrents();
+        torrents.iter_mut().for_each(|torrent| torrent.positions = self.readers.of(&torrent.info_hash));
+        torrents
+    }
+
+    /// One of them.
+    pub fn torrent(&self, info_hash: &InfoHash) -> Option<TorrentReport> {
+        let mut torrent = self.library.torrent(info_hash)?;
+        torrent.positions = self.readers.of(info_hash);
+        Some(torrent)
+    }
+}
+
 impl<L> Site<L> {
     /// The answer to a request that is not served, counted.
     pub fn refuse(&self, problem: Problem) -> Response {
@@ -232,6 +267,8 @@ fn routes<L: Library>(
         .or(failures(site.clone()))
         .unify()
         .or(state(site.clone()))
+        .unify()
+        .or(watching(site.clone()))
         .unify()
         .recover(move |_: Rejection| {
             let site = site.clone();
@@ -272,7 +309,12 @@ fn torrents<L: Library>(
     site: Arc<Site<L>>,
 ) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
     let all = warp::path!("torrents").and(context(site.clone())).then(|site: Arc<Site<L>>, ask: Arc<Ask>| {
-        told(site.clone(), async move { admin::torrents(&site, &ask) })
+        told(site.clone(), async move {
+            match ask.method {
+                Method::POST => add::metainfo(&site, &ask).await,
+                _ => admin::torrents(&site, &ask),
+            }
+        })
     });
     let one = warp::path!("torrents" / String).and(context(site.clone())).then(
         |hash: String, site: Arc<Site<L>>, ask: Arc<Ask>| {
@@ -332,6 +374,31 @@ fn state<L: Library>(
             told(site.clone(), async move { admin::description(&ask) })
         });
     health.or(metrics).unify().or(events).unify().or(description).unify()
+}
+
+/// What people see, and what their players are given.
+fn watching<L: Library>(
+    site: Arc<Site<L>>,
+) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
+    let list = warp::path!("playlist" / String).and(context(site.clone())).then(
+        |name: String, site: Arc<Site<L>>, ask: Arc<Ask>| {
+            told(site.clone(), async move { playlist::m3u8(&site, &ask, &name).await })
+        },
+    );
+    let subtitles = warp::path!("subtitles" / String / String).and(context(site.clone())).then(
+        |hash: String, name: String, site: Arc<Site<L>>, ask: Arc<Ask>| {
+            told(site.clone(), async move { playlist::subtitles(&site, &ask, &hash, &name).await })
+        },
+    );
+    let front = warp::path::end()
+        .and(context(site.clone()))
+        .then(|site: Arc<Site<L>>, ask: Arc<Ask>| told(site.clone(), async move { page::file(&ask, "") }));
+    let parts = warp::path!("page" / String).and(context(site)).then(
+        |name: String, site: Arc<Site<L>>, ask: Arc<Ask>| {
+            told(site.clone(), async move { page::file(&ask, &name) })
+        },
+    );
+    list.or(subtitles).unify().or(front).unify().or(parts).unify()
 }
 
 #[cfg(test)]

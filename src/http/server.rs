@@ -26,15 +26,19 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::metrics::counter::Counter;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 use warp::reply::Response;
 
 use super::{
     crowd::{Crowd, Running, Seated},
     lane::{Conduit, Lane},
     listen::{Accepted, Listener, Place},
+    pulse::Pulse,
     reply::Problem,
-    transport::{Patience, Transport},
+    transport::{Line, Patience, Transport},
 };
 
 /// The whole of a request's head: nothing that a player sends comes near it.
@@ -57,6 +61,8 @@ pub struct Limits {
     pub header: Duration,
     /// How long an answer's reader may take nothing.
     pub patience: Patience,
+    /// How long an answer's reader may leave everything unanswered, down to the kernel's own questions.
+    pub silence: Duration,
     /// How long requests may go on once the server is to stop.
     pub drain: Duration,
 }
@@ -67,6 +73,7 @@ impl Default for Limits {
             connections: 4096,
             header: Duration::from_secs(15),
             patience: Patience { usual: Duration::from_secs(600), crowded: Duration::from_secs(60) },
+            silence: Duration::from_secs(30),
             drain: Duration::from_secs(10),
         }
     }
@@ -104,6 +111,7 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Server<H> {
     handler: Arc<H>,
     crowd: Arc<Crowd>,
+    pulse: Arc<Pulse>,
     limits: Limits,
     counters: Counters,
 }
@@ -122,7 +130,8 @@ struct Shared<H> {
 impl<H: Handler> Server<H> {
     /// A server whose requests `handler` answers.
     pub fn new(handler: Arc<H>, limits: Limits, counters: Counters) -> Self {
-        Self { handler, crowd: Crowd::new(limits.connections), limits, counters }
+        let (crowd, pulse) = (Crowd::new(limits.connections), Pulse::new(limits.silence));
+        Self { handler, crowd, pulse, limits, counters }
     }
 
     /// Its connections.
@@ -134,6 +143,7 @@ impl<H: Handler> Server<H> {
     pub async fn run(self, listeners: Vec<Listener>, stop: CancellationToken) {
         let (drain, cut, connections) = (self.limits.drain, CancellationToken::new(), TaskTracker::new());
         let http = builder(&self.limits);
+        let _looking = AbortOnDropHandle::new(tokio::spawn(self.pulse.clone().look_on()));
         let shared =
             Arc::new(Shared { server: self, http, stop: stop.clone(), cut: cut.clone(), connections });
         let accepting = TaskTracker::new();
@@ -191,7 +201,9 @@ fn is_scarcity(error: &io::Error) -> bool {
 async fn converse<H: Handler>(accepted: Accepted, seated: Seated, place: Arc<Place>, shared: Arc<Shared<H>>) {
     let lane = Lane::default();
     let conduit = Conduit::new(accepted.stream, lane.clone());
-    let transport = Transport::new(conduit, shared.server.crowd.clone(), shared.server.limits.patience);
+    let server = &shared.server;
+    let line = accepted.ends.map(|ends| Line { pulse: server.pulse.clone(), ends });
+    let transport = Transport::new(conduit, server.crowd.clone(), server.limits.patience, line);
     let remote = accepted.remote;
     let service = service_fn(|request| {
         let running = seated.seat().run();

@@ -10,14 +10,16 @@ use std::{
 use time::OffsetDateTime;
 use tokio::{sync::watch, time::interval};
 
-use super::library::{
-    Condition, FileReport, Library, PeerCounts, RangeOf, TorrentReport, TorrentState, Wanted,
+use super::{
+    attempts::Attempts,
+    library::{Condition, Library, RangeOf, TorrentReport, TorrentState, Wanted},
+    reports,
 };
 use crate::core::{
     Error, Streamer,
     failed::FailedTable,
     janitor::{self, CleanupReport, ScratchDir},
-    metainfo::FileEntry,
+    metainfo::Metainfo,
     reader::{Opened, PieceReader},
     settings::Settings,
     source::{InfoHash, Source},
@@ -41,13 +43,15 @@ pub struct Shelf {
     streamer: Arc<Streamer>,
     settings: Settings,
     measured: Mutex<Option<(Instant, u64)>>,
+    attempts: Arc<Attempts>,
 }
 
 impl Shelf {
     /// The core with these settings; nothing is opened or started before it is needed.
     pub fn new(settings: Settings) -> Self {
         let settings = Settings { evict_idle: true, doing: "swarmcat serve", ..settings };
-        Self { streamer: Arc::new(Streamer::new(settings.clone())), settings, measured: Mutex::default() }
+        let streamer = Arc::new(Streamer::new(settings.clone()));
+        Self { streamer, settings, measured: Mutex::default(), attempts: Arc::default() }
     }
 
     /// Lets go of what nobody reads: from memory after a minute, from the disk after half an hour. Never ends.
@@ -101,58 +105,25 @@ fn tidy(temp_dir: &Path, table: &FailedTable) {
     }
 }
 
-fn report(live: &Live) -> TorrentReport {
-    let (content, status) = (&live.torrent.content, live.status.borrow());
-    let metainfo = content.metainfo();
-    let file = |file: &FileEntry| FileReport {
-        index: file.index,
-        path: file.display_path(),
-        length: file.len,
-        verified: content.verified_bytes(file.index),
-    };
-    let files: Vec<_> = metainfo.files.iter().filter(|file| !file.padding).map(file).collect();
-    let wanted = live.wanted().borrow().clone();
-    let complete = |file: &FileReport| file.verified == file.length;
-    let state = match live.is_kept_going() {
-        _ if files.iter().filter(|file| wanted.contains(&file.index)).all(complete) => TorrentState::Complete,
-        true => TorrentState::Downloading,
-        false => TorrentState::Paused,
-    };
-    TorrentReport {
-        info_hash: metainfo.info_hash,
-        name: Some(metainfo.name.clone()),
-        state,
-        verified: files.iter().map(|file| file.verified).sum(),
-        length: Some(files.iter().map(|file| file.length).sum()),
-        files,
-        download_rate: status.download_rate,
-        upload_rate: status.upload_rate,
-        peers: PeerCounts {
-            seen: status.peers_seen,
-            connecting: status.peers_connecting,
-            connected: status.peers_connected,
-            sending: status.peers_sending,
-        },
-        readers: live.torrent.audience.readers(),
-        idle_seconds: live.torrent.audience.idle().as_secs(),
-        piece_length: metainfo.piece_length,
-        have: data_encoding::HEXLOWER.encode(&content.verified().to_bytes()),
-    }
-}
-
 impl Library for Shelf {
     type Content = Opened;
 
     async fn open(&self, wanted: Wanted, range: RangeOf) -> Result<(Opened, PieceReader), Error> {
+        let status = watch::Sender::new(Status::default());
+        let _under_way = self.attempts.enter(wanted.magnet.info_hash, status.clone());
         let request = Request {
             source: Source::Magnet(wanted.magnet),
             selector: wanted.selector,
             force: wanted.force,
             client: wanted.client,
             range: Box::new(move |opened| Ok(range(opened.media()))),
-            status: watch::Sender::new(Status::default()),
+            status,
         };
         self.streamer.open(request).await
+    }
+
+    async fn keep(&self, metainfo: Metainfo) -> Result<(), Error> {
+        self.streamer.keep(metainfo).await
     }
 
     fn starts(&self, wanted: &Wanted) -> bool {
@@ -165,7 +136,8 @@ impl Library for Shelf {
 
     fn asks(&self, wanted: &Wanted) -> bool {
         let info_hash = &wanted.magnet.info_hash;
-        let settled = |live: &Live| live.is_kept_going() || report(live).state == TorrentState::Complete;
+        let settled =
+            |live: &Live| live.is_kept_going() || reports::open(live).state == TorrentState::Complete;
         let mut open = self.streamer.torrents().into_iter();
         match open.find(|live| live.torrent.content.metainfo().info_hash == *info_hash) {
             Some(live) => !settled(&live),
@@ -178,7 +150,13 @@ impl Library for Shelf {
     }
 
     fn torrents(&self) -> Vec<TorrentReport> {
-        self.streamer.torrents().iter().map(|live| report(live)).collect()
+        let mut reports: Vec<_> = self.streamer.torrents().iter().map(|live| reports::open(live)).collect();
+        let open: Vec<_> = reports.iter().map(|report| report.info_hash).collect();
+        reports
+            .extend(self.attempts.searches().into_iter().filter(|search| !open.contains(&search.info_hash)));
+        // In an order of their own, so that what did not change looks the same.
+        reports.sort_unstable_by_key(|report| report.info_hash);
+        reports
     }
 
     fn count(&self) -> usize {

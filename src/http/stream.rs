@@ -3,23 +3,24 @@
 //! What a request names (a hash, a magnet, trackers, a file) is taken apart here; a name that leads into a private
 //! network goes no further.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use tokio::{net::lookup_host, time::timeout};
 use url::{Host, Url};
 use warp::reply::Response;
 
 use super::{
-    body::Content as _,
+    body::Content,
     deliver::{Asked, deliver},
     guard::too_many,
-    library::{Counted, Library, Wanted},
+    library::{Counted, Library, RangeOf, Wanted},
     reply::Problem,
     routes::{Ask, Site},
 };
 use crate::core::{
     Error,
     media::{FileSelector, Media},
+    reach::is_inside,
     source::{InfoHash, Magnet, tracker_url},
 };
 
@@ -37,24 +38,36 @@ pub async fn file<L: Library>(
     index: Option<&str>,
 ) -> Result<Response, Problem> {
     ask.only("GET, HEAD")?;
-    let mut wanted = wanted(ask, hash, index)?;
+    let (wanted, began) = (wanted(ask, hash, index)?, std::time::Instant::now());
+    let from = ask.visitor.address.map_or_else(|| "a local socket".to_owned(), |from| from.to_string());
+    tracing::info!("Proxy stream request for {} from {from}", wanted.magnet.info_hash);
+    let (method, headers) = (ask.method.clone(), ask.headers.clone());
+    let range = Box::new(move |media: &Media| Asked { method: &method, headers: &headers }.range(media));
+    let (content, chunks) = open(site, ask, wanted, range).await?;
+    let asked = Asked { method: &ask.method, headers: &ask.headers };
+    let media = content.media();
+    let place = |range: Range<u64>| site.readers.enter(media.info_hash, media.index, range.start);
+    let reader = |range| Counted::new(chunks, place(range), site.metrics.reader());
+    let response = deliver(media, asked, reader, ask.lane.clone()).await?;
+    site.metrics.opened(began);
+    Ok(response)
+}
+
+/// Opens what a request may open.
+pub async fn open<L: Library>(
+    site: &Site<L>,
+    ask: &Ask,
+    mut wanted: Wanted,
+    range: RangeOf,
+) -> Result<(L::Content, Chunks<L>), Problem> {
     if site.library.starts(&wanted) {
         count_start(site, ask)?;
     }
     check_names(site, &mut wanted).await?;
-    let (info_hash, began) = (wanted.magnet.info_hash, std::time::Instant::now());
-    let from = ask.visitor.address.map_or_else(|| "a local socket".to_owned(), |from| from.to_string());
-    tracing::info!("Proxy stream request for {info_hash} from {from}");
-    let (method, headers) = (ask.method.clone(), ask.headers.clone());
-    let range = Box::new(move |media: &Media| Asked { method: &method, headers: &headers }.range(media));
-    let opened = site.library.open(wanted, range).await;
-    let (content, chunks) = opened.map_err(|error| failed(site, &error))?;
-    let asked = Asked { method: &ask.method, headers: &ask.headers };
-    let reader = |_| Counted::new(chunks, site.metrics.reader());
-    let response = deliver(content.media(), asked, reader, ask.lane.clone()).await?;
-    site.metrics.opened(began);
-    Ok(response)
+    site.library.open(wanted, range).await.map_err(|error| failed(site, &error))
 }
+
+type Chunks<L> = <<L as Library>::Content as Content>::Chunks;
 
 /// What is named is looked up only when it may be asked; else it is forgotten, so that nobody asks it unseen.
 async fn check_names<L: Library>(site: &Site<L>, wanted: &mut Wanted) -> Result<(), Problem> {
@@ -69,7 +82,8 @@ async fn check_names<L: Library>(site: &Site<L>, wanted: &mut Wanted) -> Result<
     Ok(())
 }
 
-fn failed<L: Library>(site: &Site<L>, error: &Error) -> Problem {
+/// What became of a request for a torrent, counted and logged.
+pub fn failed<L: Library>(site: &Site<L>, error: &Error) -> Problem {
     let problem = Problem::from(error);
     site.metrics.failed(error, problem.kind());
     match error {
@@ -79,7 +93,8 @@ fn failed<L: Library>(site: &Site<L>, error: &Error) -> Problem {
     problem
 }
 
-fn count_start<L: Library>(site: &Site<L>, ask: &Ask) -> Result<(), Problem> {
+/// Lets an address begin with only so many torrents a minute.
+pub fn count_start<L: Library>(site: &Site<L>, ask: &Ask) -> Result<(), Problem> {
     if let Some(address) = ask.visitor.address {
         let taken = site.starts.take(address, tokio::time::Instant::now());
         taken.map_err(|wait| too_many("new torrents", wait))?;
@@ -89,7 +104,7 @@ fn count_start<L: Library>(site: &Site<L>, ask: &Ask) -> Result<(), Problem> {
 }
 
 /// What a request names.
-fn wanted(ask: &Ask, hash: &str, index: Option<&str>) -> Result<Wanted, Problem> {
+pub fn wanted(ask: &Ask, hash: &str, index: Option<&str>) -> Result<Wanted, Problem> {
     let info_hash: InfoHash = hash.parse().map_err(|error: Error| Problem::from(&error))?;
     let mut magnet = match ask.value("magnet") {
         Some(magnet) => magnet.parse().map_err(|error: Error| Problem::from(&error))?,
@@ -129,7 +144,7 @@ fn selector(file: &str) -> FileSelector {
 }
 
 /// Refuses what would make this machine talk to itself or its neighbours on a stranger's behalf.
-async fn refuse_private(magnet: &Magnet) -> Result<(), Problem> {
+pub async fn refuse_private(magnet: &Magnet) -> Result<(), Problem> {
     let trackers =
         magnet.trackers.iter().filter_map(|url| Some((host_of(url)?, url.port_or_known_default()?)));
     let peers = magnet.peers.iter().filter_map(|peer| {
@@ -165,91 +180,9 @@ async fn leads_inside(host: &str, port: u16) -> bool {
     }
 }
 
-/// Loopback, private, link-local, shared, multicast, unspecified and reserved addresses, in either family's clothes.
-fn is_inside(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, c, _] = v4.octets();
-            v4.is_loopback()
-                || v4.is_private()
-                || v4.is_link_local()
-                || v4.is_multicast()
-                || a == 0
-                || a >= 240
-                || (a == 100 && (64..128).contains(&b))
-                || (a, b, c) == (192, 0, 0)
-                || (a == 198 && (b == 18 || b == 19))
-        }
-        IpAddr::V6(v6) => {
-            let segments = v6.segments();
-            let v4 = v6.to_ipv4();
-            // NAT64 and 6to4 carry an IPv4 address that somebody will unpack.
-            let [.., high, low] = segments;
-            let packed = |high: u16, low: u16| {
-                is_inside(std::net::Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)).into())
-            };
-            v4.is_some_and(|v4| is_inside(v4.into()))
-                || v6.is_unspecified()
-                || v6.is_multicast()
-                || v6.is_unique_local()
-                || v6.is_unicast_link_local()
-                || (segments[0] & 0xffc0) == 0xfec0
-                || (segments[..2] == [0x64, 0xff9b] && packed(high, low))
-                || (segments[0] == 0x2002 && packed(segments[1], segments[2]))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn private_addresses_are_known_in_every_form() {
-        for inside in [
-            "127.0.0.1",
-            "127.9.9.9",
-            "10.1.2.3",
-            "172.16.0.1",
-            "192.168.1.1",
-            "169.254.169.254",
-            "0.0.0.0",
-            "0.1.2.3",
-            "100.64.0.1",
-            "192.0.0.1",
-            "198.18.0.1",
-            "224.0.0.1",
-            "240.0.0.1",
-            "255.255.255.255",
-            "::1",
-            "::",
-            "::ffff:127.0.0.1",
-            "::127.0.0.1",
-            "::ffff:10.0.0.1",
-            "fe80::1",
-            "fc00::1",
-            "fd12::1",
-            "ff02::1",
-            "fec0::1",
-            "64:ff9b::7f00:1",
-            "64:ff9b::a00:1",
-            "2002:7f00:1::",
-            "2002:c0a8:101::1",
-        ] {
-            assert!(is_inside(inside.parse().expect(inside)), "{inside}");
-        }
-        for outside in [
-            "1.1.1.1",
-            "100.63.0.1",
-            "100.128.0.1",
-            "172.32.0.1",
-            "2606:4700::1",
-            "64:ff9b::101:101",
-            "2002:101:101::",
-        ] {
-            assert!(!is_inside(outside.parse().expect(outside)), "{outside}");
-        }
-    }
 
     #[tokio::test]
     async fn names_are_looked_up_before_they_are_believed() {

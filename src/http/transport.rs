@@ -1,5 +1,5 @@
 //! A connection that ends when its other side takes nothing for too long. A paused player is such a side, so the
-//! patience is long; when connections become scarce it is short.
+//! patience is long; when connections become scarce it is short, and whoever is not there at all gets none.
 
 use std::{
     io::{self, IoSlice},
@@ -13,8 +13,12 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
 };
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::crowd::Crowd;
+use super::{
+    crowd::Crowd,
+    pulse::{Ends, Pulse, Watched},
+};
 
 /// How long the other side may take nothing.
 #[derive(Debug, Clone, Copy)]
@@ -30,18 +34,30 @@ pub struct Transport<S> {
     stream: S,
     crowd: Arc<Crowd>,
     patience: Patience,
+    line: Option<Line>,
     stall: Option<Stall>,
+    /// Armed anew only when it fires: writes wait far more often than they wait for long.
+    look: Pin<Box<Sleep>>,
+}
+
+/// A connection of the kernel's, and who looks at it.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// Who looks.
+    pub pulse: Arc<Pulse>,
+    /// Which it is.
+    pub ends: Ends,
 }
 
 struct Stall {
     began: Instant,
-    look: Pin<Box<Sleep>>,
+    watched: Option<(Watched, Pin<Box<WaitForCancellationFutureOwned>>)>,
 }
 
 impl<S> Transport<S> {
-    /// Limits `stream`.
-    pub fn new(stream: S, crowd: Arc<Crowd>, patience: Patience) -> Self {
-        Self { stream, crowd, patience, stall: None }
+    /// Limits `stream`, which goes through `line` if the kernel can say how that fares.
+    pub fn new(stream: S, crowd: Arc<Crowd>, patience: Patience, line: Option<Line>) -> Self {
+        Self { stream, crowd, patience, line, stall: None, look: Box::pin(sleep_until(Instant::now())) }
     }
 
     /// The outcome of a write, unless it has been waiting for too long.
@@ -51,18 +67,29 @@ impl<S> Transport<S> {
             return outcome;
         }
         let Patience { usual, crowded } = self.patience;
-        let step = crowded.min(usual);
-        let stall = self.stall.get_or_insert_with(|| {
-            let began = Instant::now();
-            Stall { began, look: Box::pin(sleep_until(began + step)) }
-        });
+        let first_look = self.line.as_ref().map_or(Duration::MAX, |line| line.pulse.step());
+        let step = crowded.min(usual).min(first_look);
+        let stall = self.stall.get_or_insert_with(|| Stall { began: Instant::now(), watched: None });
         loop {
-            ready!(stall.look.as_mut().poll(cx));
-            let limit = if self.crowd.is_dense() { crowded } else { usual };
-            if stall.began.elapsed() >= limit {
+            if let Some((_, lost)) = &mut stall.watched
+                && lost.as_mut().poll(cx).is_ready()
+            {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the other side is gone")));
+            }
+            ready!(self.look.as_mut().poll(cx));
+            let waited = stall.began.elapsed();
+            if waited >= if self.crowd.is_dense() { crowded } else { usual } {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            stall.look.as_mut().reset((Instant::now() + step).min(stall.began + usual));
+            if let Some(line) = &self.line
+                && waited >= first_look
+                && stall.watched.is_none()
+            {
+                let watched = line.pulse.watch(line.ends);
+                let lost = Box::pin(watched.lost.clone().cancelled_owned());
+                stall.watched = Some((watched, lost));
+            }
+            self.look.as_mut().reset((Instant::now() + step).min(stall.began + usual));
         }
     }
 }
@@ -116,7 +143,8 @@ mod tests {
     async fn stalled_for(crowd: Arc<Crowd>) -> Duration {
         let (ours, _theirs) = duplex(10);
         let began = Instant::now();
-        let error = Transport::new(ours, crowd, PATIENCE).write_all(&[0; 100]).await.expect_err("no reader");
+        let error =
+            Transport::new(ours, crowd, PATIENCE, None).write_all(&[0; 100]).await.expect_err("no reader");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         began.elapsed()
     }
@@ -141,7 +169,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn whoever_takes_a_little_now_and_then_is_served_to_the_end() {
         let (ours, mut theirs) = duplex(10);
-        let mut transport = Transport::new(ours, Crowd::new(100), PATIENCE);
+        let mut transport = Transport::new(ours, Crowd::new(100), PATIENCE, None);
         let reading = async {
             let mut byte = [0];
             for _ in 0..100 {

@@ -81,7 +81,8 @@ fn a_torrent_in_use_in_another_process_stays_until_that_is_gone_even_by_sigkill(
     assert_eq!(worker::names(scratch.path()), before, "its session directory stays as well");
 
     holder.kill();
-    assert_eq!(removed(&clean(&scratch)), [hash(1)]);
+    let report = clean(&scratch);
+    assert_eq!(removed(&report), [hash(1)], "{report:?}");
     assert_eq!(worker::names(scratch.path()), [""; 0]);
 }
 
@@ -113,7 +114,8 @@ fn a_writer_keeps_its_torrent_without_its_lease() {
     drop(lease);
     assert_eq!(kept(&clean(&scratch)), [(hash(1), KeptReason::InUse)]);
     drop(writer);
-    assert_eq!(removed(&clean(&scratch)), [hash(1)]);
+    let report = clean(&scratch);
+    assert_eq!(removed(&report), [hash(1)], "{report:?}");
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! `serve` and the programs that people point at it.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value as Json;
 use tempfile::TempDir;
@@ -180,4 +183,40 @@ async fn a_client_that_cannot_be_served_is_told_by_its_own_exit_code() {
     let (code, _, told) = program(sandbox.root(), &["curl", "-sSf", &url]).await;
     assert_eq!(code, 22, "{told}");
     serve.stop().await;
+}
+
+/// What redbot warns of, or finds bad, in all the requests that it makes of a URL. `.ci/run` puts it beside what Cargo
+/// builds.
+async fn redbot(kept: &Kept, url: &str) -> Vec<String> {
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("redbot").join("bin/redbot");
+    let line = [program.to_str().unwrap(), "-o", "har", url];
+    let archive: Json = serde_json::from_slice(&succeeds(kept.dir.path(), &line).await).unwrap();
+    let entries = archive["log"]["entries"].as_array().unwrap();
+    let notes = entries.iter().flat_map(|entry| entry["_red_messages"].as_array().unwrap());
+    let notes: Vec<_> = notes.collect();
+    assert!(
+        notes.iter().any(|note| note["level"] == "GOOD"),
+        "{url}: redbot has understood nothing: {archive}"
+    );
+    let bad = notes.iter().filter(|note| note["level"] == "BAD" || note["level"] == "WARN");
+    bad.map(|note| note["note_id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn redbot_finds_nothing_wrong() {
+    // It compares the first bytes of films with those of images alone, so no film is what it is said to be.
+    let films_are_no_images = ["CONTENT_TYPE_MISMATCH"];
+    for (extension, audio) in [("mp4", "aac"), ("mkv", "flac")] {
+        let bytes = film(extension, &["-c:v", "mpeg4", "-c:a", audio]).await;
+        let torrent = Torrent::of(format!("film.{extension}"), bytes).piece_length(16 * KIB).build();
+        let kept = kept(&torrent).await;
+        let file = kept.serve.file(&torrent);
+        for url in [file.clone(), format!("{file}/0/film.{extension}")] {
+            assert_eq!(redbot(&kept, &url).await, films_are_no_images, "{url}");
+        }
+        for target in ["/health", "/torrents", "/admin/failed-torrents", "/openapi.json", "/nothing"] {
+            assert_eq!(redbot(&kept, &kept.serve.url(target)).await, [""; 0], "{target}");
+        }
+        kept.serve.stop().await;
+    }
 }

@@ -6,7 +6,9 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Behaviour, MIB, Peer, Sandbox, Seeder, Serve, Torrent, serve::path};
+use crate::support::{
+    Answer, Behaviour, HttpTracker, MIB, Peer, Sandbox, Seeder, Serve, Torrent, serve::path,
+};
 
 /// A server that has the whole torrent on disk.
 async fn kept(sandbox: &Sandbox, torrent: &Torrent) -> Serve {
@@ -117,7 +119,9 @@ async fn a_hundred_requests_for_a_cold_torrent_are_one_attempt() {
         stream.read_to_end(&mut bytes).await.unwrap();
         assert!(
             bytes.starts_with(b"HTTP/1.1 206") && bytes.ends_with(&torrent.content()[start..]),
-            "from {start}"
+            "from {start}: {} bytes that begin with {:?}",
+            bytes.len(),
+            String::from_utf8_lossy(&bytes[..bytes.len().min(300)])
         );
     }
     let torrents = serve.json("GET", "/torrents").await;
@@ -202,6 +206,36 @@ async fn garbage_is_answered_with_a_refusal_or_not_at_all() {
         );
     }
     assert_eq!(serve.metric("swarmcat_panics_total").await, 0.0);
+    serve.stop().await;
+}
+
+#[tokio::test]
+async fn torrents_that_are_only_looked_for_take_room_as_well() {
+    /// As many as may be open at once.
+    const ROOM: usize = 25;
+    let sandbox = Sandbox::new();
+    let tracker = HttpTracker::start(Answer::Silence).await;
+    let serve = sandbox.serve().tracker(tracker.url()).args(["--starts-per-minute", "100000"]);
+    let serve = Serve::start(serve).await;
+    let target = |number: usize| format!("/stream/proxy/{number:040x}");
+    let mut looking = Vec::new();
+    for number in 0..ROOM {
+        looking.push(serve.send("GET", &target(number), "").await);
+    }
+    tracker.wait_for_announces(ROOM).await;
+    let refused = serve.get(&target(ROOM)).await;
+    assert_eq!((refused.status, refused.kind().as_str()), (503, "busy"), "{}", refused.text());
+    assert!(refused.headers.contains_key("retry-after"));
+    drop(looking.pop());
+    loop {
+        let mut again = serve.send("GET", &target(ROOM), "").await;
+        tokio::select! {
+            announced = tracker.wait_for_announces(ROOM + 1) => break drop(announced),
+            // The one that left may still be on its way out.
+            _ = again.read_u8() => {}
+        }
+    }
+    drop(looking);
     serve.stop().await;
 }
 

@@ -138,6 +138,25 @@ async fn a_torrent_that_was_begun_goes_on_with_the_trackers_of_a_later_request()
 }
 
 #[tokio::test]
+async fn peers_in_private_networks_are_left_alone_whoever_names_them() {
+    let torrent = Torrent::single("film.mkv", MIB).build();
+    let peer = Peer::serving(&torrent).await;
+    let tracker = HttpTracker::start(Answer::Peers(vec![peer.addr()])).await;
+    let sandbox = Sandbox::new();
+    let serve = Serve::start(sandbox.serve().tracker(tracker.url()).impatient()).await;
+    let answer = serve.get(&path(&torrent)).await;
+    assert_eq!((answer.status, answer.kind().as_str()), (404, "no_peers"), "{}", answer.text());
+    assert_eq!(peer.counts().connections, 0);
+    assert!(!tracker.announces().is_empty(), "the operator's own tracker may be anywhere");
+    serve.stop().await;
+    let open = sandbox.serve().tracker(tracker.url()).arg("--allow-private-peers");
+    let serve = Serve::start(open).await;
+    let answer = serve.get(&format!("{}?force=1", path(&torrent))).await;
+    assert!(answer.status == 200 && answer.body == torrent.content(), "{}", answer.status);
+    serve.stop().await;
+}
+
+#[tokio::test]
 async fn a_unix_socket_serves_its_owner_and_goes_with_the_server() {
     let sandbox = Sandbox::new();
     let socket = sandbox.path("s.sock");

@@ -1,4 +1,5 @@
-//! The one place that opens TCP connections to peers: directly or through the user's proxy, bound to the user's device.
+//! The one place that opens TCP connections to peers: directly or through the user's proxy, bound to the user's device,
+//! and only to addresses within [`Reach`].
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -6,7 +7,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_socks::tcp::Socks5Stream;
 use url::Url;
 
-use crate::core::settings::SwarmSettings;
+use crate::core::{reach::Reach, settings::SwarmSettings};
 
 /// A live peer answers within a round trip; the rest of a stale list must not hold up the queue.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -17,6 +18,7 @@ pub struct Dialer {
     proxy: Option<Url>,
     device: Option<String>,
     ipv4_only: bool,
+    reach: Reach,
 }
 
 impl Dialer {
@@ -26,13 +28,22 @@ impl Dialer {
             proxy: settings.proxy.clone(),
             device: settings.bind_device.clone(),
             ipv4_only: settings.ipv4_only,
+            reach: Reach::new(settings),
         }
+    }
+
+    /// Whether a peer may be dialled at all.
+    pub fn may_dial(&self, peer: SocketAddr) -> bool {
+        self.reach.peer(peer)
     }
 
     /// Connects, within four seconds, without Nagle's delay.
     pub async fn dial(&self, peer: SocketAddr) -> io::Result<TcpStream> {
         if self.ipv4_only && peer.is_ipv6() {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "IPv6 is off"));
+        }
+        if !self.may_dial(peer) {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is in a private network"));
         }
         let connecting = async {
             match &self.proxy {

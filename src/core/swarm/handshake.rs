@@ -4,6 +4,7 @@
 
 use std::{io, time::Duration};
 
+use bytes::BytesMut;
 use librqbit_core::Id20;
 use librqbit_peer_protocol::Handshake;
 use sha1::{Digest, Sha1};
@@ -11,6 +12,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{bencode::decode, metainfo::MAX_METAINFO};
 use crate::core::source::InfoHash;
@@ -19,10 +21,18 @@ use crate::core::source::InfoHash;
 const READ_TIMEOUT: Duration = Duration::from_secs(7);
 /// The largest message that is read: bit fields and metadata pieces are far below, and blocks are never asked for.
 const MAX_MESSAGE: u32 = 1 << 20;
+/// What is kept for whoever takes the connection over: a bit field and a thousand messages beside it.
+const MAX_KEPT: usize = 64 * 1024;
+/// Bytes of a handshake (BEP 3).
+const HANDSHAKE: usize = 68;
+/// "Interested" (BEP 3).
+const INTERESTED: [u8; 5] = [0, 0, 0, 1, 2];
 /// Bytes of one metadata piece (BEP 9).
 const METADATA_PIECE: usize = 16 * 1024;
-/// Our own number for `ut_metadata` messages.
-const OUR_UT_METADATA: u8 = 3;
+/// Our own number for `ut_metadata` messages. It is librqbit's, which may take the connection over.
+const OUR_UT_METADATA: u8 = librqbit_peer_protocol::MY_EXTENDED_UT_METADATA;
+/// And for `ut_pex` messages: libtorrent leaves whoever sends some without having said so in the first hello.
+const OUR_UT_PEX: u8 = librqbit_peer_protocol::MY_EXTENDED_UT_PEX;
 /// `id` of an extended message (BEP 10).
 const EXTENDED: u8 = 20;
 /// Metadata pieces asked for at once: 256 KiB, one ordinary round trip's worth on a fast peer.
@@ -37,26 +47,57 @@ pub enum Unhelpful {
     /// It spoke another protocol or of another torrent.
     #[error("{0}")]
     Protocol(&'static str),
+    /// It has nothing to tell of the torrent, but may well have the torrent.
+    #[error("{0}")]
+    Silent(&'static str),
+    /// Somebody else was faster.
+    #[error("it was not needed any more")]
+    Late,
 }
 
-/// Greets a peer: it speaks BitTorrent and has this torrent. Whether it knows the extension protocol.
-pub async fn greet<S>(stream: &mut S, info_hash: InfoHash, peer_id: Id20) -> Result<bool, Unhelpful>
+/// A peer that was greeted.
+pub struct Greeted<S> {
+    /// The connection.
+    pub stream: S,
+    /// Its handshake.
+    pub hello: [u8; HANDSHAKE],
+    /// Whole messages that it sent and that were none of our business here.
+    kept: BytesMut,
+    /// What came and was not looked at.
+    inbox: BytesMut,
+}
+
+impl<S> Greeted<S> {
+    /// Whether it knows the extension protocol.
+    pub fn is_extended(&self) -> bool {
+        Handshake::deserialize(&self.hello).is_ok_and(|(hello, _)| hello.supports_extended())
+    }
+
+    /// The connection, and all that it sent behind its handshake but the info dictionary.
+    pub fn into_parts(mut self) -> (S, BytesMut) {
+        self.kept.unsplit(self.inbox);
+        (self.stream, self.kept)
+    }
+}
+
+/// Greets a peer: it speaks BitTorrent and has this torrent.
+pub async fn greet<S>(mut stream: S, info_hash: InfoHash, peer_id: Id20) -> Result<Greeted<S>, Unhelpful>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut buf = [0; 68];
-    let len = Handshake::new(Id20::new(*info_hash.bytes()), peer_id).serialize_unchecked_len(&mut buf);
-    within(stream.write_all(&buf[..len])).await?;
-    within(stream.read_exact(&mut buf)).await?;
+    let mut hello = [0; HANDSHAKE];
+    let len = Handshake::new(Id20::new(*info_hash.bytes()), peer_id).serialize_unchecked_len(&mut hello);
+    within(stream.write_all(&hello[..len])).await?;
+    within(stream.read_exact(&mut hello)).await?;
     let (theirs, _) =
-        Handshake::deserialize(&buf).map_err(|_| Unhelpful::Protocol("it does not speak BitTorrent"))?;
+        Handshake::deserialize(&hello).map_err(|_| Unhelpful::Protocol("it does not speak BitTorrent"))?;
     if theirs.info_hash.0 != *info_hash.bytes() {
         return Err(Unhelpful::Protocol("it answered for another torrent"));
     }
     if theirs.peer_id == peer_id {
         return Err(Unhelpful::Protocol("it is this very process"));
     }
-    Ok(theirs.supports_extended())
+    Ok(Greeted { stream, hello, kept: BytesMut::new(), inbox: BytesMut::new() })
 }
 
 async fn within<T>(io: impl Future<Output = io::Result<T>>) -> Result<T, Unhelpful> {
@@ -64,60 +105,105 @@ async fn within<T>(io: impl Future<Output = io::Result<T>>) -> Result<T, Unhelpf
     Ok(done.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it said nothing"))??)
 }
 
-/// Fetches the info dictionary from a peer that was greeted; `progress` is told of every piece's bytes.
-pub async fn fetch_info<S>(
-    stream: &mut S,
-    info_hash: InfoHash,
-    progress: impl Fn(u64),
-) -> Result<Vec<u8>, Unhelpful>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let hello = format!("d1:md11:ut_metadatai{OUR_UT_METADATA}eee");
-    send(stream, 0, hello.as_bytes()).await?;
-    let mut assembly = loop {
-        if let (0, payload) = next_extended(stream).await? {
-            break Assembly::from_hello(&payload)?;
-        }
-    };
-    for _ in 0..PIPELINE {
-        assembly.ask(stream).await?;
+impl<S: AsyncRead + AsyncWrite + Unpin> Greeted<S> {
+    /// Says that we want something: many a peer takes its time to let us ask, and can begin with that now.
+    pub async fn show_interest(&mut self) -> Result<(), Unhelpful> {
+        within(self.stream.write_all(&INTERESTED)).await
     }
-    while !assembly.is_complete() {
-        // Requests and rejections of the peer's own, and other extensions, are none of our business here.
-        if let (OUR_UT_METADATA, payload) = next_extended(stream).await?
-            && let Some(len) = assembly.take(&payload)?
-        {
-            progress(len as u64);
-            assembly.ask(stream).await?;
-        }
-    }
-    if Sha1::digest(&assembly.info).as_slice() != info_hash.bytes() {
-        return Err(Unhelpful::Protocol("its metadata has another hash"));
-    }
-    Ok(assembly.info)
-}
 
-/// The next extended message: its number and payload.
-async fn next_extended<S: AsyncRead + Unpin>(stream: &mut S) -> Result<(u8, Vec<u8>), Unhelpful> {
-    loop {
-        let len = within(stream.read_u32()).await?;
+    /// Fetches the info dictionary; `progress` is told of every piece's bytes. Ends between two messages when `enough`.
+    pub async fn fetch_info(
+        &mut self,
+        info_hash: InfoHash,
+        enough: &CancellationToken,
+        progress: impl Fn(u64),
+    ) -> Result<Vec<u8>, Unhelpful> {
+        let hello = format!("d1:md11:ut_metadatai{OUR_UT_METADATA}e6:ut_pexi{OUR_UT_PEX}eee");
+        self.send(0, hello.as_bytes()).await?;
+        self.show_interest().await?;
+        let mut assembly = loop {
+            if let (0, payload) = self.next_extended(enough).await? {
+                break Assembly::from_hello(&payload)?;
+            }
+        };
+        for _ in 0..PIPELINE {
+            self.ask(&mut assembly).await?;
+        }
+        while !assembly.is_complete() {
+            // Requests and rejections of the peer's own, and other extensions, are none of our business here.
+            if let (OUR_UT_METADATA, payload) = self.next_extended(enough).await?
+                && let Some(len) = assembly.take(&payload)?
+            {
+                progress(len as u64);
+                self.ask(&mut assembly).await?;
+            }
+        }
+        if Sha1::digest(&assembly.info).as_slice() != info_hash.bytes() {
+            return Err(Unhelpful::Protocol("its metadata has another hash"));
+        }
+        Ok(assembly.info)
+    }
+
+    async fn ask(&mut self, assembly: &mut Assembly) -> Result<(), Unhelpful> {
+        match assembly.next_request() {
+            Some(request) => self.send(assembly.their_ut_metadata, request.as_bytes()).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The next extended message: its number and payload. Nothing of it is lost when this is dropped midway.
+    async fn next_extended(&mut self, enough: &CancellationToken) -> Result<(u8, Vec<u8>), Unhelpful> {
+        loop {
+            while let Some(message) = self.next_message()? {
+                let extended = match &message[4..] {
+                    [EXTENDED, number, payload @ ..] => Some((*number, payload.to_vec())),
+                    _ => None,
+                };
+                if !matches!(extended, Some((OUR_UT_METADATA, _))) {
+                    self.keep(message)?;
+                }
+                if let Some(extended) = extended {
+                    return Ok(extended);
+                }
+            }
+            tokio::select! {
+                read = within(self.stream.read_buf(&mut self.inbox)) => if read? == 0 {
+                    return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+                },
+                () = enough.cancelled() => return Err(Unhelpful::Late),
+            }
+        }
+    }
+
+    fn next_message(&mut self) -> Result<Option<BytesMut>, Unhelpful> {
+        let Some(len) = self.inbox.first_chunk::<4>().map(|len| u32::from_be_bytes(*len)) else {
+            return Ok(None);
+        };
         if len > MAX_MESSAGE {
             return Err(Unhelpful::Protocol("it sent an oversized message"));
         }
-        let mut message = vec![0; len as usize];
-        within(stream.read_exact(&mut message)).await?;
-        if let [EXTENDED, number, payload @ ..] = message.as_slice() {
-            return Ok((*number, payload.to_vec()));
+        let whole = 4 + len as usize;
+        Ok((self.inbox.len() >= whole).then(|| self.inbox.split_to(whole)))
+    }
+
+    fn keep(&mut self, message: BytesMut) -> Result<(), Unhelpful> {
+        if self.kept.len() > MAX_KEPT {
+            return Err(Unhelpful::Protocol("it talks and talks"));
         }
+        self.kept.unsplit(message);
+        Ok(())
+    }
+
+    async fn send(&mut self, number: u8, payload: &[u8]) -> Result<(), Unhelpful> {
+        within(self.stream.write_all(&extended(number, payload))).await
     }
 }
 
-async fn send<S: AsyncWrite + Unpin>(stream: &mut S, number: u8, payload: &[u8]) -> Result<(), Unhelpful> {
+fn extended(number: u8, payload: &[u8]) -> Vec<u8> {
     let mut message = (payload.len() as u32 + 2).to_be_bytes().to_vec();
     message.extend_from_slice(&[EXTENDED, number]);
     message.extend_from_slice(payload);
-    within(stream.write_all(&message)).await
+    message
 }
 
 /// The info dictionary, coming together.
@@ -150,7 +236,7 @@ impl Assembly {
                 their_ut_metadata,
             }),
             (Some(_), Some(_)) => Err(Unhelpful::Protocol("its metadata has an absurd size")),
-            _ => Err(Unhelpful::Protocol("it has no metadata to give yet")),
+            _ => Err(Unhelpful::Silent("it has no metadata to give yet")),
         }
     }
 
@@ -158,13 +244,11 @@ impl Assembly {
         self.have.iter().all(|have| *have)
     }
 
-    async fn ask<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Result<(), Unhelpful> {
-        if self.asked == self.have.len() {
-            return Ok(());
-        }
+    fn next_request(&mut self) -> Option<String> {
         let request = format!("d8:msg_typei0e5:piecei{}ee", self.asked);
-        self.asked += 1;
-        send(stream, self.their_ut_metadata, request.as_bytes()).await
+        let more = self.asked < self.have.len();
+        self.asked += usize::from(more);
+        more.then_some(request)
     }
 
     /// Takes a message; how many bytes it brought, if it was a piece.
@@ -178,7 +262,7 @@ impl Assembly {
             decode(payload).ok_or(Unhelpful::Protocol("its metadata message is broken"))?;
         match header.msg_type {
             1 => self.put(header.piece, data).map(Some),
-            2 => Err(Unhelpful::Protocol("it refuses to give its metadata")),
+            2 => Err(Unhelpful::Silent("it refuses to give its metadata")),
             _ => Ok(None),
         }
     }
@@ -205,19 +289,24 @@ mod tests {
         InfoHash::new(Sha1::digest(INFO).into())
     }
 
+    fn greeted<S>(stream: S) -> Greeted<S> {
+        Greeted { stream, hello: [0; HANDSHAKE], kept: BytesMut::new(), inbox: BytesMut::new() }
+    }
+
     /// Plays a peer that says these extended messages, whatever it hears.
     async fn against(said: Vec<(u8, Vec<u8>)>) -> Result<Vec<u8>, Unhelpful> {
-        let (mut ours, mut theirs) = tokio::io::duplex(1 << 20);
+        let (ours, mut theirs) = tokio::io::duplex(1 << 20);
         for (number, payload) in said {
-            send(&mut theirs, number, &payload).await.unwrap();
+            theirs.write_all(&extended(number, &payload)).await.unwrap();
         }
         let sink = tokio::spawn(async move {
             let mut heard = Vec::new();
             // Stays open until the other side leaves, as a peer would.
             theirs.read_to_end(&mut heard).await.unwrap();
         });
-        let result = fetch_info(&mut ours, hash(), |_| {}).await;
-        drop(ours);
+        let mut greeted = greeted(ours);
+        let result = greeted.fetch_info(hash(), &CancellationToken::new(), |_| {}).await;
+        drop(greeted);
         sink.await.unwrap();
         result
     }
@@ -269,18 +358,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_a_peer_says_beside_its_metadata_is_kept_for_whoever_takes_over() {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 20);
+        let (bitfield, unchoke) = ([0, 0, 0, 2, 5, 0xff], [0, 0, 0, 1, 1]);
+        let (number, payload) = hello(40_000);
+        let said = [&bitfield[..], &extended(number, &payload), &unchoke[..3]].concat();
+        theirs.write_all(&said).await.unwrap();
+        let (mut greeted, enough) = (greeted(ours), CancellationToken::new());
+        enough.cancel();
+        let late = greeted.fetch_info(hash(), &enough, |_| {}).await.unwrap_err();
+        assert!(matches!(late, Unhelpful::Late), "{late}");
+        let (_stream, heard) = greeted.into_parts();
+        assert!(said.starts_with(&heard), "{heard:?}");
+    }
+
+    #[tokio::test]
     async fn an_oversized_message_ends_it_before_memory_is_set_aside() {
-        let (mut ours, mut theirs) = tokio::io::duplex(64);
+        let (ours, mut theirs) = tokio::io::duplex(64);
         theirs.write_u32(u32::MAX).await.unwrap();
-        let error = next_extended(&mut ours).await.unwrap_err();
+        let error = greeted(ours).next_extended(&CancellationToken::new()).await.unwrap_err();
         assert!(error.to_string().contains("oversized"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_says_nothing_is_left_after_seven_seconds() {
-        let (mut ours, _theirs) = tokio::io::duplex(1024);
+        let (ours, _theirs) = tokio::io::duplex(1024);
         let began = tokio::time::Instant::now();
-        let error = greet(&mut ours, hash(), Id20::new([1; 20])).await.unwrap_err();
+        let error = greet(ours, hash(), Id20::new([1; 20])).await.err().unwrap();
         assert!(error.to_string().contains("said nothing"));
         assert_eq!(began.elapsed(), READ_TIMEOUT);
     }

@@ -22,7 +22,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
 use super::{
-    announces::Announces, metainfo::torrent_file, relay::Relay, session::SwarmSession, steering::steer,
+    announces::Announces,
+    broker::{Broker, Opened as Brokered},
+    metainfo::torrent_file,
+    relay::Relay,
+    session::SwarmSession,
+    steering::steer,
     storage::ContentFactory,
 };
 use crate::core::{Error, content::Content, playhead::Playheads, status::Status};
@@ -78,6 +83,8 @@ impl SwarmSession {
         let stop = self.stop.child_token();
         let bitfield = self.bitfield_file(&keeping.content.metainfo().info_hash.to_string());
         let announces = Announces::new(self.searcher.announcer.clone(), keeping.content.metainfo().info_hash);
+        let (content, playheads) = (keeping.content.clone(), keeping.playheads.clone());
+        let brokered = self.broker.open(content, playheads, self.runtime.clone());
         let keeper = Keeper {
             session: self.session.clone(),
             bitfield,
@@ -85,6 +92,8 @@ impl SwarmSession {
             announces,
             relay: None,
             relayed: self.relays,
+            broker: self.broker.clone(),
+            brokered,
         };
         let (ended, kept) = (CancellationToken::new(), keeper.keep(stop.clone()));
         // Also told when the runtime drops the task unfinished.
@@ -104,8 +113,10 @@ struct Keeper {
     keeping: Keeping,
     announces: Announces,
     relay: Option<Relay>,
-    /// Whether librqbit could reach a relay.
+    /// Whether trackers are asked at all.
     relayed: bool,
+    broker: Arc<Broker>,
+    brokered: Brokered,
 }
 
 /// Why a torrent is taken out of the session.
@@ -125,7 +136,7 @@ impl Keeper {
         }
         if self.relayed {
             // Without one, the peers that are named later come in when the torrent has to be added again.
-            self.relay = Relay::start(self.announces.named.clone()).await.ok();
+            self.relay = Relay::start(self.announces.named.clone(), &self.broker).await.ok();
         }
         loop {
             let turn = tokio::select! {
@@ -168,7 +179,7 @@ impl Keeper {
             initial_peers: Some(self.peers()),
             trackers: self.relay.as_ref().map(|relay| vec![relay.url.to_string()]),
             force_tracker_interval: Some(RELAY_INTERVAL),
-            storage_factory: Some(ContentFactory(self.keeping.content.clone()).boxed()),
+            storage_factory: Some(ContentFactory(self.brokered.exchange.clone()).boxed()),
             ..AddTorrentOptions::default()
         };
         // Without the file's own trackers: those are asked by us.
@@ -244,9 +255,10 @@ impl Keeper {
         let peers = snapshot.peer_stats;
         let moved = &self.announces.moved;
         moved.uploaded.store(snapshot.uploaded_bytes, Relaxed);
-        moved.downloaded.store(snapshot.downloaded_and_checked_bytes, Relaxed);
-        let sending = live.per_peer_stats_snapshot(Default::default()).peers;
-        let sending = sending.values().filter(|peer| peer.counters.fetched_bytes > 0).count();
+        moved.downloaded.store(self.keeping.content.written(), Relaxed);
+        let linked = self.brokered.exchange.peers();
+        let unchoked = linked.iter().filter(|peer| !peer.choking).count();
+        let sending = linked.iter().filter(|peer| peer.received > 0).count();
         let download_rate = rates.down.of(self.keeping.content.written());
         let upload_rate = rates.up.of(snapshot.uploaded_bytes);
         let wanted = self.keeping.wanted.borrow().clone();
@@ -255,6 +267,7 @@ impl Keeper {
             status.peers_seen = status.peers_seen.max(peers.seen as usize);
             status.peers_connecting = peers.connecting as usize;
             status.peers_connected = peers.live as usize;
+            status.peers_unchoked = unchoked;
             status.peers_sending = sending;
             status.download_rate = download_rate;
             status.upload_rate = upload_rate;

@@ -9,9 +9,11 @@ pub mod trackers;
 
 mod announces;
 mod bencode;
+mod broker;
 mod dialer;
 mod handshake;
 mod keeper;
+mod lobby;
 mod relay;
 mod search;
 mod session;

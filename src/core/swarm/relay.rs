@@ -19,6 +19,8 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
+use super::broker::{Broker, Tunnel};
+
 /// librqbit sends one short request and waits for the answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// An announce is a few hundred bytes.
@@ -53,23 +55,25 @@ pub(super) struct Relay {
     /// Where librqbit announces to.
     pub(super) url: Url,
     _server: AbortOnDropHandle<()>,
+    _tunnel: Tunnel,
 }
 
 impl Relay {
     /// Starts to name `peers`.
-    pub(super) async fn start(peers: Arc<NamedPeers>) -> io::Result<Self> {
+    pub(super) async fn start(peers: Arc<NamedPeers>, broker: &Broker) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let secret = data_encoding::HEXLOWER.encode(&rand::random::<[u8; 16]>());
         let url = format!("http://{}/{secret}/announce", listener.local_addr()?);
         let url = Url::parse(&url).map_err(io::Error::other)?;
         let path = url.path().to_owned();
+        let tunnel = broker.tunnel(listener.local_addr()?);
         let server = tokio::spawn(async move {
             // An accept that fails (no descriptors left) is tried again at librqbit's next announce.
             while let Ok((stream, _)) = listener.accept().await {
                 let _ = timeout(REQUEST_TIMEOUT, answer(stream, &path, &peers)).await;
             }
         });
-        Ok(Relay { url, _server: AbortOnDropHandle::new(server) })
+        Ok(Relay { url, _server: AbortOnDropHandle::new(server), _tunnel: tunnel })
     }
 }
 
@@ -111,6 +115,10 @@ fn announce_answer(peers: &[SocketAddr]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::{
+        settings::SwarmSettings,
+        swarm::{dialer::Dialer, lobby::Lobby},
+    };
 
     async fn ask(url: &Url, path: &str) -> Vec<u8> {
         let address = (url.host_str().unwrap(), url.port().unwrap());
@@ -124,7 +132,8 @@ mod tests {
     #[tokio::test]
     async fn who_knows_the_path_hears_of_every_peer_once() {
         let peers = Arc::new(NamedPeers::default());
-        let relay = Relay::start(peers.clone()).await.unwrap();
+        let broker = Broker::start(Dialer::new(&SwarmSettings::default()), Lobby::default()).await.unwrap();
+        let relay = Relay::start(peers.clone(), &broker).await.unwrap();
         let named: Vec<SocketAddr> = vec!["127.0.0.2:6881".parse().unwrap(), "[::2]:7".parse().unwrap()];
         peers.learn(named.clone());
         peers.learn(named);

@@ -28,11 +28,13 @@ use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{
     dialer::Dialer,
-    handshake::{self, Unhelpful},
+    handshake::{self, Greeted, Unhelpful},
+    lobby::Lobby,
     trackers::{Announcer, Answer, Transfer, Unanswered},
     verdict::{Evidence, judge},
 };
@@ -87,6 +89,8 @@ pub struct Found {
 pub struct Searcher {
     /// How peers are reached.
     pub dialer: Dialer,
+    /// Where those that were greeted wait for what comes next.
+    pub lobby: Lobby,
     /// How trackers are asked.
     pub announcer: Announcer,
     /// The DHT, if it is on.
@@ -168,6 +172,7 @@ struct Hunt<'a> {
     dialling: usize,
     dials: std::collections::HashMap<SocketAddr, u32>,
     news: JoinSet<News>,
+    enough: CancellationToken,
     round: u32,
     announcing: usize,
     answered: HashSet<Url>,
@@ -206,6 +211,7 @@ impl<'a> Hunt<'a> {
             dialling: 0,
             dials: std::collections::HashMap::new(),
             news: JoinSet::new(),
+            enough: CancellationToken::new(),
             round: 0,
             announcing: 0,
             answered: HashSet::new(),
@@ -253,7 +259,8 @@ impl<'a> Hunt<'a> {
     }
 
     fn learn(&mut self, peer: SocketAddr) {
-        if peer.port() != 0 && self.seen.len() < MAX_PEERS && self.seen.insert(peer) {
+        let usable = peer.port() != 0 && self.searcher.dialer.may_dial(peer);
+        if usable && self.seen.len() < MAX_PEERS && self.seen.insert(peer) {
             self.queue.push_back((peer, 0));
         }
     }
@@ -291,6 +298,8 @@ impl<'a> Hunt<'a> {
                 peer_id: self.searcher.peer_id,
                 want_info: self.search.want_info,
                 tally: self.tally.clone(),
+                lobby: self.searcher.lobby.clone(),
+                enough: self.enough.clone(),
             };
             self.news.spawn(async move { News::Dialled(peer, call.make(peer).await) });
         }
@@ -348,7 +357,10 @@ impl<'a> Hunt<'a> {
         }
     }
 
-    fn found(&self, info: Option<Vec<u8>>) -> Found {
+    fn found(&mut self, info: Option<Vec<u8>>) -> Found {
+        // Whoever was greeted by now goes to the lobby by itself.
+        self.enough.cancel();
+        self.news.detach_all();
         let mut peers = self.tally.greeted();
         let greeted: HashSet<_> = peers.iter().copied().collect();
         peers.extend(self.seen.iter().filter(|peer| !greeted.contains(peer)));
@@ -412,31 +424,45 @@ struct Call {
     peer_id: Id20,
     want_info: bool,
     tally: Arc<Tally>,
+    lobby: Lobby,
+    /// Somebody was first.
+    enough: CancellationToken,
 }
 
 impl Call {
     async fn make(self, peer: SocketAddr) -> Result<Option<Vec<u8>>, Unhelpful> {
-        let mut stream = self.dialer.dial(peer).await.inspect_err(|error| self.count(error))?;
-        self.tally.reached.fetch_add(1, Relaxed);
-        let extended = handshake::greet(&mut stream, self.info_hash, self.peer_id).await?;
+        let mut greeted = tokio::select! {
+            greeted = self.greet(peer) => greeted?,
+            () = self.enough.cancelled() => return Err(Unhelpful::Late),
+        };
         self.tally.greet(peer);
-        if !self.want_info {
-            return Ok(None);
+        let info = self.info(&mut greeted).await;
+        if matches!(info, Ok(_) | Err(Unhelpful::Late | Unhelpful::Silent(_))) {
+            self.lobby.keep(self.info_hash, peer, greeted);
         }
-        if !extended {
-            return Err(Unhelpful::Protocol("it cannot give metadata"));
-        }
-        self.tally.talking.fetch_add(1, Relaxed);
-        let info = self.info(&mut stream).await;
-        self.tally.talking.fetch_sub(1, Relaxed);
-        info.map(Some)
+        info
     }
 
-    async fn info(&self, stream: &mut TcpStream) -> Result<Vec<u8>, Unhelpful> {
+    async fn greet(&self, peer: SocketAddr) -> Result<Greeted<TcpStream>, Unhelpful> {
+        let stream = self.dialer.dial(peer).await.inspect_err(|error| self.count(error))?;
+        self.tally.reached.fetch_add(1, Relaxed);
+        handshake::greet(stream, self.info_hash, self.peer_id).await
+    }
+
+    async fn info(&self, greeted: &mut Greeted<TcpStream>) -> Result<Option<Vec<u8>>, Unhelpful> {
+        if !self.want_info {
+            return greeted.show_interest().await.map(|()| None);
+        }
+        if !greeted.is_extended() {
+            return Err(Unhelpful::Silent("it cannot give metadata"));
+        }
         let progress = |len| {
             self.tally.info_bytes.fetch_add(len, Relaxed);
         };
-        handshake::fetch_info(stream, self.info_hash, progress).await
+        self.tally.talking.fetch_add(1, Relaxed);
+        let info = greeted.fetch_info(self.info_hash, &self.enough, progress).await;
+        self.tally.talking.fetch_sub(1, Relaxed);
+        info.map(Some)
     }
 
     fn count(&self, error: &io::Error) {

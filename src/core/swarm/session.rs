@@ -22,7 +22,9 @@ use librqbit_lsd::{LocalServiceDiscovery, LocalServiceDiscoveryOptions};
 use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{CLIENT_NAME, dialer::Dialer, search::Searcher, trackers::Announcer};
+use super::{
+    CLIENT_NAME, broker::Broker, dialer::Dialer, lobby::Lobby, search::Searcher, trackers::Announcer,
+};
 use crate::core::{
     Error,
     janitor::SessionDir,
@@ -67,9 +69,11 @@ pub struct SwarmSession {
     pub runtime: Handle,
     /// Finds peers.
     pub searcher: Searcher,
+    /// Between librqbit and every peer.
+    pub(super) broker: Arc<Broker>,
     dir: SessionDir,
     dht_file: Option<PathBuf>,
-    /// Whether librqbit's HTTP reaches loopback: not through a proxy, and not from another device.
+    /// Whether librqbit may hear of peers from trackers.
     pub(super) relays: bool,
     /// Ends everything.
     pub(super) stop: CancellationToken,
@@ -99,14 +103,14 @@ impl SwarmSession {
             .name("swarm".into())
             .spawn(move || run(boot, ready))
             .map_err(|error| Error::Internal(format!("cannot start a thread: {error}")))?;
-        let (session, runtime, searcher) =
+        let Running { session, runtime, searcher, broker } =
             started.await.map_err(|_| Error::Internal("the swarm's thread ended early".into()))??;
-        let swarm = &settings.swarm;
-        let relays = swarm.use_trackers && swarm.proxy.is_none() && swarm.bind_device.is_none();
+        let relays = settings.swarm.use_trackers;
         Ok(SwarmSession {
             session,
             runtime,
             searcher,
+            broker,
             dir,
             dht_file,
             relays,
@@ -121,7 +125,7 @@ impl SwarmSession {
         let counters = self.session.stats_snapshot().counters;
         let nodes = self.searcher.dht.as_ref().map(|dht| dht.stats());
         Traffic {
-            received: counters.fetched_bytes,
+            received: self.broker.received(counters.fetched_bytes),
             given: counters.uploaded_bytes,
             dht_nodes: nodes.map(|nodes| nodes.routing_table_size + nodes.routing_table_size_v6),
         }
@@ -166,7 +170,14 @@ struct Boot {
     tasks: TaskTracker,
 }
 
-type Started = Result<(Arc<Session>, Handle, Searcher), Error>;
+struct Running {
+    session: Arc<Session>,
+    runtime: Handle,
+    searcher: Searcher,
+    broker: Arc<Broker>,
+}
+
+type Started = Result<Running, Error>;
 
 fn run(boot: Boot, ready: oneshot::Sender<Started>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -179,8 +190,8 @@ fn run(boot: Boot, ready: oneshot::Sender<Started>) {
     let (stop, tasks) = (boot.stop.clone(), boot.tasks.clone());
     runtime.block_on(async {
         match boot.start().await {
-            Ok((session, searcher)) => {
-                let _ = ready.send(Ok((session, Handle::current(), searcher)));
+            Ok(running) => {
+                let _ = ready.send(Ok(running));
                 stop.cancelled().await;
                 tasks.close();
                 let _ = tokio::time::timeout(FAREWELL, tasks.wait()).await;
@@ -192,17 +203,23 @@ fn run(boot: Boot, ready: oneshot::Sender<Started>) {
 }
 
 impl Boot {
-    async fn start(self) -> Result<(Arc<Session>, Searcher), Error> {
+    async fn start(self) -> Started {
         let swarm = &self.settings.swarm;
         let peer_id = generate_azereus_style(*b"SC", (0, 1, 0, 0));
-        let session = Session::new_with_opts(self.dir.clone(), self.options(peer_id))
+        let dialer = Dialer::new(swarm);
+        let lobby = Lobby::default();
+        let broker = Broker::start(dialer.clone(), lobby.clone())
+            .await
+            .map_err(|error| Error::Internal(format!("cannot listen on loopback: {error}")))?;
+        let session = Session::new_with_opts(self.dir.clone(), self.options(peer_id, &broker))
             .await
             .map_err(|error| Error::Internal(format!("cannot start the swarm: {error:#}{}", hint(&error))))?;
         let port = session.announce_port().unwrap_or(DISCARD_PORT);
         let announcer = Announcer::new(swarm, peer_id, port)
             .map_err(|error| Error::Internal(format!("cannot make an HTTP client: {error}")))?;
         let searcher = Searcher {
-            dialer: Dialer::new(swarm),
+            dialer,
+            lobby,
             announcer,
             dht: session.get_dht().cloned(),
             lsd: self.local_discovery().await,
@@ -210,7 +227,7 @@ impl Boot {
             peer_id,
             waits: self.settings.waits,
         };
-        Ok((session, searcher))
+        Ok(Running { session, runtime: Handle::current(), searcher, broker: Arc::new(broker) })
     }
 
     /// Our own beside librqbit's, which speaks up only once a torrent is added.
@@ -232,7 +249,7 @@ impl Boot {
         started.inspect_err(|error| tracing::warn!("no local service discovery: {error:#}")).ok()
     }
 
-    fn options(&self, peer_id: Id20) -> SessionOptions {
+    fn options(&self, peer_id: Id20, broker: &Broker) -> SessionOptions {
         let swarm = &self.settings.swarm;
         SessionOptions {
             dht: uses_dht(swarm).then(|| self.dht()),
@@ -243,7 +260,7 @@ impl Boot {
             peer_id: Some(peer_id),
             listen: swarm.proxy.is_none().then(|| listener(swarm)),
             connect: Some(ConnectionOptions {
-                proxy_url: swarm.proxy.as_ref().map(ToString::to_string),
+                proxy_url: Some(broker.url.clone()),
                 enable_tcp: true,
                 peer_opts: Some(peer_options()),
             }),

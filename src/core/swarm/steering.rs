@@ -22,13 +22,14 @@ pub async fn steer(
 ) -> anyhow::Result<()> {
     let mut parked = open(&torrent, parked_in).await?;
     seek(&mut parked, SeekFrom::End(0))?;
+    let mut moved = playheads.follow();
     let mut streams: HashMap<u64, (Playhead, Stream)> = HashMap::new();
     loop {
         let heads = playheads.snapshot();
         streams.retain(|reader, _| heads.iter().any(|(other, _)| other == reader));
         for (reader, head) in heads {
             match streams.get_mut(&reader) {
-                Some((at, _)) if *at == head => {}
+                Some((at, _)) if (at.file, at.needs) == (head.file, head.needs) => {}
                 Some((at, stream)) => {
                     *at = head;
                     seek(stream, SeekFrom::Start(head.needs))?;
@@ -40,7 +41,8 @@ pub async fn steer(
                 }
             }
         }
-        playheads.changed().await;
+        // The sender lives as long as the playheads do.
+        let _ = moved.changed().await;
     }
 }
 

@@ -15,17 +15,18 @@ use librqbit::{
 };
 use librqbit_core::lengths::ValidPieceIndex;
 
+use super::broker::Exchange;
 use crate::core::content::Content;
 
 /// Makes storages over one torrent's content.
 #[derive(Clone)]
-pub struct ContentFactory(pub Arc<Content>);
+pub struct ContentFactory(pub Arc<Exchange>);
 
 impl StorageFactory for ContentFactory {
     type Storage = ContentStorage;
 
     fn create(&self, _: &ManagedTorrentShared, _: &TorrentMetadata) -> anyhow::Result<ContentStorage> {
-        Ok(ContentStorage { content: self.0.clone(), checking: true })
+        Ok(ContentStorage { exchange: self.0.clone(), content: self.0.content().clone(), checking: true })
     }
 
     /// librqbit keeps a bit field between adds only for what it takes for its own file system storage.
@@ -40,6 +41,7 @@ impl StorageFactory for ContentFactory {
 
 /// One torrent's storage, during its start-up check or after it.
 pub struct ContentStorage {
+    exchange: Arc<Exchange>,
     content: Arc<Content>,
     checking: bool,
 }
@@ -73,11 +75,13 @@ impl TorrentStorage for ContentStorage {
     }
 
     fn pwrite_all(&self, file: usize, offset: u64, buf: &[u8]) -> anyhow::Result<()> {
-        self.content.write_at(file, offset, [IoSlice::new(buf), IoSlice::new(&[])]).context("writing")?;
-        Ok(())
+        self.pwrite_all_vectored(file, offset, [IoSlice::new(buf), IoSlice::new(&[])]).map(|_| ())
     }
 
     fn pwrite_all_vectored(&self, file: usize, offset: u64, bufs: [IoSlice<'_>; 2]) -> anyhow::Result<usize> {
+        if self.exchange.is_written(file, offset) {
+            return Ok(bufs.iter().map(|buf| buf.len()).sum());
+        }
         self.content.write_at(file, offset, bufs).context("writing")
     }
 
@@ -94,11 +98,16 @@ impl TorrentStorage for ContentStorage {
     }
 
     fn take(&self) -> anyhow::Result<Box<dyn TorrentStorage>> {
-        Ok(Box::new(ContentStorage { content: self.content.clone(), checking: false }))
+        Ok(Box::new(ContentStorage {
+            exchange: self.exchange.clone(),
+            content: self.content.clone(),
+            checking: false,
+        }))
     }
 
     fn on_piece_completed(&self, piece: ValidPieceIndex) -> anyhow::Result<()> {
         self.content.complete(piece.get());
+        self.exchange.completed(piece.get());
         Ok(())
     }
 }

@@ -4,19 +4,26 @@
 //! own tell nobody what came of them, and read an answer of any length.
 
 use std::{
+    collections::HashSet,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
 use librqbit_bencode::{BencodeValueBorrowed, ByteBuf, dyn_from_bytes};
 use librqbit_core::Id20;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use reqwest::dns::{Name, Resolve, Resolving};
 use tokio::net::UdpSocket;
 use url::{Host, Url};
 
 use super::bencode::is_well_formed;
-use crate::core::{settings::SwarmSettings, source::InfoHash};
+use crate::core::{
+    reach::{Reach, is_inside},
+    settings::SwarmSettings,
+    source::InfoHash,
+};
 
 /// A tracker that has not answered in full by then is as good as down for this round.
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -79,7 +86,11 @@ pub struct Answer {
 /// Announces one torrent at a time to any tracker.
 #[derive(Clone)]
 pub struct Announcer {
+    /// For trackers that may be anywhere.
     http: reqwest::Client,
+    /// For the others.
+    guarded: reqwest::Client,
+    reach: Reach,
     /// UDP would bypass a proxy.
     udp: bool,
     device: Option<String>,
@@ -90,8 +101,12 @@ pub struct Announcer {
 impl Announcer {
     /// HTTP through the user's proxy or device; UDP only where no proxy would be bypassed.
     pub fn new(settings: &SwarmSettings, peer_id: Id20, port: u16) -> Result<Self, reqwest::Error> {
+        let reach = Reach::new(settings);
+        let trusted = reach.trusted().filter_map(Url::host_str).map(str::to_owned).collect();
         Ok(Announcer {
-            http: http_client(settings, ANNOUNCE_TIMEOUT)?,
+            http: client(settings, ANNOUNCE_TIMEOUT, reach.is_limited().then_some(trusted), false)?,
+            guarded: client(settings, ANNOUNCE_TIMEOUT, Some(HashSet::new()), true)?,
+            reach,
             udp: settings.proxy.is_none(),
             device: settings.bind_device.clone(),
             peer_id,
@@ -99,7 +114,7 @@ impl Announcer {
         })
     }
 
-    /// What a tracker answers, within ten seconds.
+    /// What a tracker answers, within ten seconds. Peers that must not be dialled are left out.
     pub async fn announce(
         &self,
         tracker: &Url,
@@ -109,16 +124,36 @@ impl Announcer {
         let announcing = async {
             match tracker.scheme() {
                 "udp" => self.announce_udp(tracker, info_hash, transfer).await,
-                _ => self.announce_http(self.announce_url(tracker, info_hash, transfer)).await,
+                _ => self.announce_http(tracker, info_hash, transfer).await,
             }
         };
-        tokio::time::timeout(ANNOUNCE_TIMEOUT, announcing)
-            .await
-            .unwrap_or_else(|_| Err(silent("no answer in time")))
+        let answered = tokio::time::timeout(ANNOUNCE_TIMEOUT, announcing).await;
+        let mut answer = answered.unwrap_or_else(|_| Err(silent("no answer in time")))?;
+        let named = answer.peers.len();
+        answer.peers.retain(|peer| self.reach.peer(*peer));
+        if answer.peers.len() < named {
+            tracing::info!(
+                "torrent {info_hash}: {} of {named} peers that a tracker named are in private networks, and left \
+                 alone without --allow-private-peers",
+                named - answer.peers.len()
+            );
+        }
+        Ok(answer)
     }
 
-    async fn announce_http(&self, url: Url) -> Result<Answer, Unanswered> {
-        let mut response = self.http.get(url).send().await.map_err(from_reqwest)?;
+    async fn announce_http(
+        &self,
+        tracker: &Url,
+        info_hash: InfoHash,
+        transfer: Transfer,
+    ) -> Result<Answer, Unanswered> {
+        let trusted = self.reach.trusts(tracker);
+        if !trusted && leads_inside(tracker) {
+            return Err(silent(INSIDE));
+        }
+        let client = if trusted { &self.http } else { &self.guarded };
+        let url = self.announce_url(tracker, info_hash, transfer);
+        let mut response = client.get(url).send().await.map_err(from_reqwest)?;
         if !response.status().is_success() {
             return Err(refused(format!("it answered {}", response.status())));
         }
@@ -159,9 +194,14 @@ impl Announcer {
         }
         let host = tracker.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let addresses = tokio::net::lookup_host((host, tracker.port().unwrap_or(80))).await;
+        let addresses = addresses.map_err(|error| silent(error.to_string()))?;
         let mut last = silent("its name has no address");
         let fields = self.announce_fields(info_hash, transfer);
-        for address in addresses.map_err(|error| silent(error.to_string()))? {
+        for address in addresses {
+            if !self.reach.trusts(tracker) && !self.reach.address(address.ip()) {
+                last = silent(INSIDE);
+                continue;
+            }
             match self.converse(address, &fields).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => last = error,
@@ -319,11 +359,21 @@ fn from_reqwest(error: reqwest::Error) -> Unanswered {
 
 /// A client for small answers: three redirects, none of them from the world into the house.
 pub fn http_client(settings: &SwarmSettings, timeout: Duration) -> Result<reqwest::Client, reqwest::Error> {
-    let redirects = reqwest::redirect::Policy::custom(|attempt| {
-        let from_inside = attempt.previous().first().is_none_or(is_inside);
+    client(settings, timeout, None, false)
+}
+
+/// As [`http_client`]; with `trusted`, no other name leads into the house, and a `guarded` one is never redirected there.
+fn client(
+    settings: &SwarmSettings,
+    timeout: Duration,
+    trusted: Option<HashSet<String>>,
+    guarded: bool,
+) -> Result<reqwest::Client, reqwest::Error> {
+    let redirects = reqwest::redirect::Policy::custom(move |attempt| {
+        let from_inside = !guarded && attempt.previous().first().is_none_or(leads_inside);
         if attempt.previous().len() > 3 {
             attempt.error("too many redirects")
-        } else if is_inside(attempt.url()) && !from_inside {
+        } else if leads_inside(attempt.url()) && !from_inside {
             attempt.error("redirected to a private address")
         } else {
             attempt.follow()
@@ -331,6 +381,11 @@ pub fn http_client(settings: &SwarmSettings, timeout: Duration) -> Result<reqwes
     });
     let mut builder =
         reqwest::Client::builder().timeout(timeout).redirect(redirects).user_agent(super::CLIENT_NAME);
+    if let Some(mut trusted) = trusted {
+        // The way to the proxy is the operator's as well.
+        trusted.extend(settings.proxy.as_ref().and_then(Url::host_str).map(str::to_owned));
+        builder = builder.dns_resolver(Arc::new(PublicNames { trusted: Arc::new(trusted) }));
+    }
     if let Some(proxy) = &settings.proxy {
         builder = builder.proxy(reqwest::Proxy::all(proxy.clone())?);
     } else if let Some(device) = &settings.bind_device {
@@ -339,22 +394,37 @@ pub fn http_client(settings: &SwarmSettings, timeout: Duration) -> Result<reqwes
     builder.build()
 }
 
-/// Whether a URL names this machine or its local network outright.
-fn is_inside(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name.trim_end_matches('.').eq_ignore_ascii_case("localhost"),
-        Some(Host::Ipv4(ip)) => is_private(ip.into()),
-        Some(Host::Ipv6(ip)) => is_private(ip.into()),
-        None => true,
+/// Why a tracker was not asked.
+const INSIDE: &str = "it is in a private network";
+
+/// Names that lead out into the world, looked up when they are used: one that was checked before may lead elsewhere by
+/// then.
+struct PublicNames {
+    /// Those that may lead anywhere.
+    trusted: Arc<HashSet<String>>,
+}
+
+impl Resolve for PublicNames {
+    fn resolve(&self, name: Name) -> Resolving {
+        let trusted = self.trusted.clone();
+        Box::pin(async move {
+            let mut found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            found.retain(|address| trusted.contains(name.as_str()) || !is_inside(address.ip()));
+            if found.is_empty() {
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, INSIDE).into());
+            }
+            Ok(Box::new(found.into_iter()) as Box<_>)
+        })
     }
 }
 
-fn is_private(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified(),
-        IpAddr::V6(ip) => {
-            ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local()
-        }
+/// Whether a URL names this machine or its local network outright.
+fn leads_inside(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name.trim_end_matches('.').eq_ignore_ascii_case("localhost"),
+        Some(Host::Ipv4(ip)) => is_inside(ip.into()),
+        Some(Host::Ipv6(ip)) => is_inside(ip.into()),
+        None => true,
     }
 }
 
@@ -376,6 +446,34 @@ mod tests {
         assert!(read_answer(b"<html>").unwrap_err().reason.contains("no sense"));
     }
 
+    #[tokio::test]
+    async fn a_name_is_judged_when_it_is_used_unless_it_is_the_operators() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = asked.clone();
+        tokio::spawn(async move {
+            while listener.accept().await.is_ok() {
+                counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+        });
+        let announce = async |tracker: &str, settings: &SwarmSettings| {
+            let announcer = Announcer::new(settings, Id20::default(), 9).unwrap();
+            let hash = InfoHash::new([1; 20]);
+            announcer.announce(&Url::parse(tracker).unwrap(), hash, Transfer::UNKNOWN).await.unwrap_err()
+        };
+        let mut settings = SwarmSettings { public_only: true, ..SwarmSettings::default() };
+        for tracker in ["http://localhost", "udp://localhost", "http://127.0.0.1", "http://[::1]"] {
+            let error = announce(&format!("{tracker}:{port}/announce"), &settings).await;
+            assert_eq!(error.reason, INSIDE, "{tracker}");
+        }
+        assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 0);
+        let own = format!("http://localhost:{port}/announce");
+        settings.trackers.push(Url::parse(&own).unwrap());
+        assert_ne!(announce(&own, &settings).await.reason, INSIDE);
+        assert!(asked.load(std::sync::atomic::Ordering::Relaxed) > 0);
+    }
+
     #[test]
     fn private_addresses_are_known_in_every_spelling() {
         for inside in [
@@ -388,10 +486,10 @@ mod tests {
             "http://169.254.1.1/",
             "http://[fe80::1]/",
         ] {
-            assert!(is_inside(&Url::parse(inside).unwrap()), "{inside}");
+            assert!(leads_inside(&Url::parse(inside).unwrap()), "{inside}");
         }
         for outside in ["http://192.0.2.7/", "http://example.org/", "http://[2001:db8::1]/"] {
-            assert!(!is_inside(&Url::parse(outside).unwrap()), "{outside}");
+            assert!(!leads_inside(&Url::parse(outside).unwrap()), "{outside}");
         }
     }
 }

@@ -18,14 +18,17 @@ use crate::{
         Error,
         failed::{FailedTable, FailureKind},
         janitor::{self, CleanupReport},
-        media::FileSelector,
+        media::{FileSelector, Kind},
+        metainfo::Metainfo,
         settings::CooldownSettings,
         source::InfoHash,
     },
     http::{
         body::Content,
         guard::Origins,
-        library::{Condition, FileReport, PeerCounts, RangeOf, TorrentReport, TorrentState, Wanted},
+        library::{
+            Condition, FileReport, PeerCounts, RangeOf, SearchReport, TorrentReport, TorrentState, Wanted,
+        },
         listen::Listener,
         testing::{Answer, End, Fake, FakeReader, HASH, NAME, Readers, soon},
         token::Token,
@@ -42,6 +45,7 @@ struct Shelf {
     dir: tempfile::TempDir,
     table: Arc<FailedTable>,
     wanted: Arc<Mutex<Vec<Wanted>>>,
+    kept: Arc<Mutex<Vec<InfoHash>>>,
 }
 
 fn hash(first: u8) -> InfoHash {
@@ -88,6 +92,11 @@ impl Library for Shelf {
         Ok((self.fake.clone(), self.fake.reader(range)))
     }
 
+    async fn keep(&self, metainfo: Metainfo) -> Result<(), Error> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(metainfo.info_hash);
+        Ok(())
+    }
+
     fn starts(&self, wanted: &Wanted) -> bool {
         wanted.magnet.info_hash.bytes()[0] != 2
     }
@@ -102,17 +111,34 @@ impl Library for Shelf {
 
     fn torrents(&self) -> Vec<TorrentReport> {
         let media = &self.fake.media;
-        let file = FileReport { index: 2, path: media.path.clone(), length: media.len, verified: 10 };
+        let file = |index, path: &str, kind, subtitles_of| FileReport {
+            index,
+            path: path.to_owned(),
+            length: media.len,
+            offset: 0,
+            verified: 10,
+            kind,
+            subtitles_of,
+        };
+        let files = vec![
+            file(2, &media.path, Kind::Video, None),
+            file(3, "dir/a,b\r\nhttp://evil.example/.srt", Kind::Subtitles, Some(2)),
+            file(4, "dir/readme.txt", Kind::Other, None),
+            file(5, "dir/a, b\r\n#EXTM3U\u{202e}.mp3", Kind::Audio, None),
+        ];
         vec![TorrentReport {
             info_hash: HASH,
             name: Some(NAME.to_owned()),
             state: TorrentState::Downloading,
-            files: vec![file],
+            files,
             verified: 10,
             length: Some(media.len),
             download_rate: 5,
             upload_rate: 0,
             peers: PeerCounts { seen: 4, connecting: 3, connected: 2, sending: 1 },
+            search: SearchReport::default(),
+            awaited: vec![7],
+            positions: Vec::new(),
             readers: self.fake.readers.borrow().open,
             idle_seconds: 0,
             piece_length: 16384,
@@ -138,6 +164,7 @@ struct World {
     fake: Fake,
     table: Arc<FailedTable>,
     wanted: Arc<Mutex<Vec<Wanted>>>,
+    kept: Arc<Mutex<Vec<InfoHash>>>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -172,16 +199,17 @@ impl Setup {
     fn start(self) -> World {
         let dir = tempfile::tempdir().expect("a directory");
         let table = Arc::new(FailedTable::new(dir.path(), CooldownSettings::default()));
-        let wanted = Arc::new(Mutex::default());
+        let (wanted, kept) = (Arc::new(Mutex::default()), Arc::new(Mutex::default()));
         let fake = self.fake.clone();
-        let shelf = Shelf { fake: self.fake, dir, table: table.clone(), wanted: wanted.clone() };
+        let shelf =
+            Shelf { fake: self.fake, dir, table: table.clone(), wanted: wanted.clone(), kept: kept.clone() };
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();
         let server = server(shelf, self.policy, self.limits, &stop);
         let listener = Listener::try_from(listener).expect("a listener");
         let task = tokio::spawn(server.run(vec![listener], stop.clone()));
-        World { address, fake, table, wanted, stop, task }
+        World { address, fake, table, wanted, kept, stop, task }
     }
 }
 
@@ -309,6 +337,9 @@ async fn every_range_is_answered_as_the_standard_says() {
         (format!("If-None-Match: \"a\", {tag}\r\n"), (304, None)),
         ("If-None-Match: *\r\n".into(), (304, None)),
         ("If-None-Match: \"other\"\r\n".into(), (200, None)),
+        // A file has no date.
+        ("If-Modified-Since: Wed, 21 Oct 2015 07:28:00 GMT\r\n".into(), (200, None)),
+        (range("0-1") + "If-Unmodified-Since: Wed, 21 Oct 2015 07:28:00 GMT\r\n", part(0, 1)),
         (range("0-1") + &format!("If-None-Match: {tag}\r\n"), (304, None)),
         (
             format!("If-None-Match: {tag}\r\nIf-Modified-Since: Wed, 21 Oct 2015 07:28:00 GMT\r\n"),
@@ -526,9 +557,13 @@ async fn every_path_says_what_it_takes() {
     let world = world();
     for (target, allowed) in [
         (path(), "GET, HEAD"),
+        ("/".to_owned(), "GET, HEAD"),
+        ("/page/app.js".to_owned(), "GET, HEAD"),
+        (format!("/playlist/{HASH}.m3u8"), "GET, HEAD"),
+        (format!("/subtitles/{HASH}/3.vtt"), "GET, HEAD"),
         (format!("{}/2/x.mkv", path()), "GET, HEAD"),
-        ("/torrents".to_owned(), "GET, HEAD"),
-        (format!("/torrents/{HASH}"), "GET, HEAD, DELETE"),
+        ("/torrents".to_owned(), "GET, HEAD, POST"),
+        (format!("/torrents/{HASH}"), "GET, HEAD, POST, DELETE"),
         (format!("/torrents/{HASH}/link"), "GET, HEAD"),
         ("/admin/failed-torrents".to_owned(), "GET, HEAD"),
         (format!("/admin/failed-torrents/{HASH}"), "DELETE"),
@@ -546,8 +581,18 @@ async fn every_path_says_what_it_takes() {
         assert_eq!((options.status, options.body.len()), (204, 0));
         assert!(options.headers.keys().all(|name| !name.starts_with("access-control-")), "{target}");
     }
-    let nowhere =
-        ["/", "/x", "/stream", "/stream/proxy", "/stream/proxy/", "/admin", "/torrents/a/b", "//health"];
+    let nowhere = [
+        "/x",
+        "/page",
+        "/page/none",
+        "/playlist/x",
+        "/stream",
+        "/stream/proxy",
+        "/stream/proxy/",
+        "/admin",
+        "/torrents/a/b",
+        "//health",
+    ];
     for target in nowhere {
         let answer = world.get(target).await;
         assert_eq!((answer.status, answer.kind().as_str()), (404, "not_found"), "{target}");
@@ -901,7 +946,7 @@ async fn the_server_does_what_its_description_says() {
                 let now = OffsetDateTime::now_utc();
                 world.table.record(HASH, FailureKind::NoPeers, "no peers", None, now).expect("recorded");
                 let target = path.replace("{hash}", &info_hash.to_string()).replace("{index}", "2");
-                let target = target.replace("{name}", "a.mkv");
+                let target = target.replace("{name}", "a.mkv").replace("{part}", "app.js");
                 if target == "/events" {
                     continue;
                 }
@@ -933,4 +978,189 @@ fn the_checker_of_the_description_notices_what_is_wrong() {
     }
     assert!(fits(&serde_json::json!({ "error": "x", "type": "busy" }), problem, &api).is_err());
     assert!(fits(&serde_json::json!([]), problem, &api).is_err());
+}
+
+/// One piece, one tracker.
+fn metainfo(tracker: &str) -> Vec<u8> {
+    let info = format!("d6:lengthi3e4:name5:a.mkv12:piece lengthi16384e6:pieces20:{}e", "x".repeat(20));
+    format!("d8:announce{}:{tracker}4:info{info}e", tracker.len()).into_bytes()
+}
+
+impl World {
+    async fn hand_in(&self, target: &str, lines: &str, body: &[u8]) -> Answer {
+        let host = self.address;
+        let head = format!(
+            "POST {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}\r\n{lines}\r\n",
+            body.len()
+        );
+        let mut stream = self.send(&head).await;
+        // It may be refused before all of it was taken.
+        let _ = stream.write_all(body).await;
+        let mut bytes = Vec::new();
+        let _ = soon(stream.read_to_end(&mut bytes)).await;
+        Answer::parse(&bytes)
+    }
+}
+
+#[tokio::test]
+async fn a_torrent_file_is_handed_in_by_whoever_may_change_things() {
+    let world = world();
+    let good = metainfo("http://1.1.1.1/announce");
+    world.hand_in("/torrents", "", &good).await;
+    let kept = world.kept.lock().expect("no panic").clone();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(world.last_wanted().magnet.info_hash, kept[0], "and then it is looked at");
+    let inside = world.hand_in("/torrents", "", &metainfo("http://10.0.0.1/announce")).await;
+    assert_eq!((inside.status, inside.kind().as_str()), (400, "bad_request"));
+    for bad in [&b""[..], b"d", b"no torrent at all", &good[..good.len() - 1]] {
+        let answer = world.hand_in("/torrents", "", bad).await;
+        assert_eq!((answer.status, answer.kind().as_str()), (400, "bad_request"));
+    }
+    let cross = world.hand_in("/torrents", "Sec-Fetch-Site: cross-site\r\n", &good).await;
+    assert_eq!((cross.status, cross.kind().as_str()), (403, "cross_site"));
+    let large = world.ask("POST", "/torrents", "Content-Length: 10485761\r\n").await;
+    assert_eq!((large.status, large.kind().as_str()), (413, "bad_request"));
+    let unbounded = world.ask("POST", "/torrents", "Transfer-Encoding: chunked\r\n").await;
+    assert_eq!(unbounded.status, 413);
+    let elsewhere = world.hand_in("/admin/cleanup", "", &[b'x'; 5000]).await;
+    assert_eq!(elsewhere.status, 413, "nowhere else");
+    let secret = setup().policy(|policy| policy.token = Token::read(SECRET).ok()).start();
+    assert_eq!(secret.hand_in("/torrents", "", &good).await.status, 401);
+    assert!(secret.kept.lock().expect("no panic").is_empty());
+    assert_eq!(world.kept.lock().expect("no panic").len(), 1);
+}
+
+#[tokio::test]
+async fn a_torrent_that_is_named_is_looked_for_and_nothing_of_it_is_read() {
+    let world = world();
+    let found = world.json("POST", &format!("/torrents/{HASH}?tr=http://1.1.1.1/announce")).await;
+    assert_eq!(found["files"][0]["kind"], "video");
+    assert_eq!(world.last_wanted().magnet.trackers.len(), 1);
+    assert_eq!(world.fake.readers.borrow().opened, 0);
+    let cross = world.ask("POST", &format!("/torrents/{HASH}"), "Sec-Fetch-Site: cross-site\r\n").await;
+    assert_eq!((cross.status, cross.kind().as_str()), (403, "cross_site"));
+    let failing = world.ask("POST", &format!("/torrents/{}", hash(2)), "").await;
+    assert_eq!((failing.status, failing.kind().as_str()), (503, "cooldown"));
+    let named = world.ask("POST", "/torrents/no-hash", "").await;
+    assert!(named.status == 400 && String::from_utf8_lossy(&named.body).contains("is not an info hash"));
+}
+
+#[tokio::test]
+async fn a_playlist_has_whole_urls_and_no_name_gets_out_of_its_line() {
+    let world = world();
+    let answer = world.get(&format!("/playlist/{HASH}.m3u8?tr=http://1.1.1.1/a")).await;
+    assert_eq!(answer.headers["content-type"], "audio/x-mpegurl; charset=utf-8");
+    assert_eq!(answer.headers["cache-control"], "no-store");
+    let text = String::from_utf8(answer.body).expect("text");
+    let base = format!("http://{}/stream/proxy/{HASH}", world.address);
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 6, "{text}");
+    assert_eq!((lines[0], lines[1]), ("#EXTM3U", "#EXTINF:-1,A Film #1 (Amélie)?.mkv"));
+    assert!(lines[2].starts_with(&format!("#EXTVLCOPT:input-slave={base}/3/")), "{text}");
+    assert!(
+        lines[3].starts_with(&format!("{base}/2/A%20Film%20%231%20%28Am%C3%A9lie%29%3F.mkv?tr=")),
+        "{text}"
+    );
+    assert_eq!(lines[4], "#EXTINF:-1,a\u{201a} b  #EXTM3U .mp3", "{text}");
+    assert!(lines[5].starts_with(&format!("{base}/5/")), "{text}");
+    assert!(!text.contains('\r') && !lines[5].contains(','));
+    assert_eq!(world.get(&format!("/playlist/{HASH}.pls")).await.status, 404);
+    assert_eq!(world.get(&format!("/playlist/{}.m3u8", hash(3))).await.kind(), "timeout");
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_trusted_says_what_the_server_is_called() {
+    let lines =
+        "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: tv.example:8443\r\n";
+    let link = |world: World| async move {
+        let answer = world.ask("GET", &format!("/torrents/{HASH}/link?playlist=1"), lines).await;
+        let link: Json = serde_json::from_slice(&answer.body).expect("JSON");
+        (world.address, link["url"].as_str().expect("a URL").to_owned())
+    };
+    let trusting = setup().policy(|policy| policy.proxies = vec!["127.0.0.1".parse().expect("an address")]);
+    assert_eq!(link(trusting.start()).await.1, format!("https://tv.example:8443/playlist/{HASH}.m3u8"));
+    let (address, url) = link(world()).await;
+    assert_eq!(url, format!("http://{address}/playlist/{HASH}.m3u8"), "a stranger says nothing");
+}
+
+#[tokio::test]
+async fn a_signed_playlist_opens_its_torrent_and_lives_no_longer_than_itself() {
+    let world = setup().policy(|policy| policy.token = Token::read(SECRET).ok()).start();
+    let bearer = format!("Authorization: Bearer {SECRET}\r\n");
+    let target = format!("/torrents/{HASH}/link?playlist=1&valid=5m");
+    let link: Json = serde_json::from_slice(&world.ask("GET", &target, &bearer).await.body).expect("JSON");
+    let url = url::Url::parse(link["url"].as_str().expect("a URL")).expect("a URL");
+    let target = |url: &url::Url| format!("{}?{}", url.path(), url.query().unwrap_or_default());
+    let expires = |url: &url::Url| {
+        url.query_pairs().find(|(key, _)| key == "expires").map(|(_, at)| at.into_owned()).expect("a time")
+    };
+    let playlist = world.get(&target(&url)).await;
+    assert_eq!(playlist.status, 200);
+    let text = String::from_utf8(playlist.body).expect("text");
+    assert!(!text.contains(SECRET));
+    for line in text.lines().filter(|line| line.starts_with("http")) {
+        let file = url::Url::parse(line).expect("a URL");
+        assert_eq!(expires(&file), expires(&url));
+        assert_eq!(world.get(&target(&file)).await.status, 200, "{line}");
+    }
+    let subtitles =
+        text.lines().find_map(|line| line.strip_prefix("#EXTVLCOPT:input-slave=")).expect("subtitles");
+    let signed = url::Url::parse(subtitles).expect("a URL").query().expect("signed").to_owned();
+    let vtt = world.get(&format!("/subtitles/{HASH}/3.vtt?{signed}")).await;
+    assert_ne!(vtt.status, 401, "a file's link opens its subtitles as well");
+    assert_eq!(world.get(&format!("/subtitles/{HASH}/4.vtt?{signed}")).await.status, 401);
+    assert_eq!(
+        world.get(&target(&url).replace("/playlist/", "/stream/proxy/").replace(".m3u8", "")).await.status,
+        401
+    );
+    assert_eq!(world.get(&format!("/playlist/{HASH}.m3u8")).await.kind(), "unauthorized");
+}
+
+#[tokio::test]
+async fn the_page_is_given_to_everybody_and_runs_nothing_but_its_own() {
+    let world = setup().policy(|policy| policy.token = Token::read(SECRET).ok()).start();
+    let page = world.get("/").await;
+    assert_eq!(page.status, 200, "it asks for the token itself");
+    let policy = &page.headers["content-security-policy"];
+    for part in ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'"] {
+        assert!(policy.contains(part) && !policy.contains("unsafe"), "{policy}");
+    }
+    assert_eq!(page.headers["x-content-type-options"], "nosniff");
+    let html = String::from_utf8(page.body).expect("text");
+    for inline in ["<script>", "<style", " style=", " onclick", "http://", "https://"] {
+        assert!(!html.contains(inline), "{inline}");
+    }
+    for part in html.split('"').filter(|value| value.starts_with("page/")) {
+        let answer = world.get(&format!("/{part}")).await;
+        assert_eq!((answer.status, answer.headers["cache-control"].as_str()), (200, "no-cache"), "{part}");
+        let again = format!("If-None-Match: {}\r\n", answer.headers["etag"]);
+        let again = world.ask("GET", &format!("/{part}"), &again).await;
+        assert_eq!((again.status, again.body.len()), (304, 0), "{part}");
+    }
+    let rebound = "GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
+    assert_eq!(Answer::parse(&world.raw(rebound).await).status, 421, "but not under a stranger's name");
+    assert_eq!(world.get("/page/app.js").await.headers["content-type"], "text/javascript; charset=utf-8");
+}
+
+#[tokio::test]
+async fn watchers_see_where_readers_are() {
+    let world = setup().fake(4 << 20, End::Stalls, 1 << 20).start();
+    let get = format!("GET {} HTTP/1.1\r\nHost: {}\r\nRange: bytes=1000-\r\n\r\n", path(), world.address);
+    let mut playing = world.send(&get).await;
+    // The head, and all that comes before the stall.
+    let mut bytes = vec![0; (1 << 20) - 1000];
+    soon(playing.read_exact(&mut bytes)).await.expect("bytes");
+    let positions = world.json("GET", "/torrents").await["torrents"][0]["positions"].clone();
+    assert_eq!(positions, serde_json::json!([{ "file": 2, "offset": 1 << 20 }]));
+    drop(playing);
+    world.readers(|readers| readers.open == 0).await;
+    let brief = world.send(&format!("GET /events?brief=1 HTTP/1.1\r\nHost: {}\r\n\r\n", world.address)).await;
+    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(brief));
+    let data = loop {
+        let line = soon(lines.next_line()).await.expect("an event").expect("an event");
+        if let Some(data) = line.strip_prefix("data:") {
+            break serde_json::from_str::<Json>(data).expect("JSON");
+        }
+    };
+    assert_eq!((&data[0]["files"], &data[0]["positions"]), (&serde_json::json!([]), &serde_json::json!([])));
 }

@@ -71,10 +71,18 @@ fn looking_for_peers_says_who_was_asked_and_what_came_of_it() {
 fn metadata_and_first_piece_say_who_could_send_them() {
     let metadata = Status { phase: Phase::Metadata, peers_connected: 1, metadata_bytes: 32768, ..at(9) };
     insta::assert_snapshot!(words::describe(&metadata), @"fetching metadata: 1 peer connected, 32.00 KiB so far … 9s");
-    let first = Status { phase: Phase::FirstPiece, download_rate: 122880, peers_sending: 1, ..streaming() };
-    insta::assert_snapshot!(words::describe(&first), @"first piece of film.mkv: 2 peers connected, 1 sending, 120.00 KiB/s … 90s");
+    let first = Status {
+        phase: Phase::FirstPiece,
+        download_rate: 122880,
+        peers_unchoked: 2,
+        peers_sending: 1,
+        ..streaming()
+    };
+    insta::assert_snapshot!(words::describe(&first), @"first piece of film.mkv: 2 peers connected, 2 unchoked us, 1 sending, 120.00 KiB/s … 90s");
+    let choked = Status { peers_unchoked: 0, peers_sending: 0, download_rate: 0, ..first.clone() };
+    insta::assert_snapshot!(words::describe(&choked), @"first piece of film.mkv: 2 peers connected, none unchoked us yet … 90s");
     let unnamed = Status { name: None, download_rate: 0, ..first };
-    insta::assert_snapshot!(words::describe(&unnamed), @"first piece: 2 peers connected, 1 sending … 90s");
+    insta::assert_snapshot!(words::describe(&unnamed), @"first piece: 2 peers connected, 2 unchoked us, 1 sending … 90s");
 }
 
 #[test]

@@ -157,6 +157,11 @@ fn metadata(status: &Status) -> Vec<String> {
 
 fn pieces(status: &Status) -> Vec<String> {
     let mut parts = vec![connected(status)];
+    match (status.peers_connected, status.peers_unchoked) {
+        (0, _) => {}
+        (_, 0) => parts.push("none unchoked us yet".into()),
+        (_, unchoked) => parts.push(format!("{unchoked} unchoked us")),
+    }
     if status.peers_sending > 0 {
         parts.push(format!("{} sending", status.peers_sending));
     }

@@ -6,6 +6,7 @@
 
 pub mod aria2;
 pub mod bencode;
+pub mod chromium;
 pub mod dht;
 pub mod peer;
 pub mod process;
@@ -27,6 +28,7 @@ use tokio::{
 
 pub use self::{
     aria2::Aria2,
+    chromium::{Chromium, Page},
     dht::DhtNode,
     peer::{Behaviour, Peer},
     proxy::SocksProxy,

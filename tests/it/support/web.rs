@@ -92,6 +92,12 @@ impl WebServer {
         until(&self.seen.requests, &format!("{count} HTTP requests"), |seen| seen.len() >= count).await;
     }
 
+    /// Waits for a request like this.
+    pub async fn wait_for(&self, what: &str, like: impl Fn(&Request) -> bool) -> Request {
+        let seen = until(&self.seen.requests, what, |seen| seen.iter().any(&like)).await;
+        seen.into_iter().find(like).unwrap()
+    }
+
     /// Waits until so many floods have ended; how many bytes were taken of each.
     pub async fn wait_for_floods(&self, count: usize) -> Vec<usize> {
         until(&self.seen.floods, &format!("the end of {count} floods"), |floods| floods.len() >= count).await

@@ -1,0 +1,751 @@
+//! What the broker knows and decides for one torrent, without a socket, a clock or a disk of its own: events in, orders out.
+//!
+//! Every link reports here what its peer and librqbit say, and carries out what is ordered. A block is fetched once,
+//! whoever wants it: what librqbit asks for on several links, or what a reader needs as well, waits for the one request
+//! that is on the wire. librqbit is given a block right away as long as one peer alone brings its piece, so that the peer
+//! that it would blame is the one to blame; a piece that several bring is hashed here first.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    blame::{Blame, Digests},
+    peers::{Asked, Peer},
+    picker::{Head, Plan, Scene, look, pick_urgent},
+    pieces::{Ask, BLOCK, Block, Geometry, Partial, PeerKey, Place},
+};
+
+/// A peer that brings nothing of what it was asked for this long is asked elsewhere.
+const SILENCE: Duration = Duration::from_secs(6);
+/// And after this long it is left: it holds a place that another could have.
+const ABANDON: Duration = Duration::from_secs(45);
+/// librqbit's requests on a link that is choked for this long are asked of others.
+const CHOKED: Duration = Duration::from_secs(1);
+/// This many times slower than the fastest is too slow to bring evidence.
+const VERY_SLOW: f64 = 16.0;
+/// Late blocks are asked of a second peer as long as no more than this many came twice, while little is known of anybody,
+const FREE_REPEATS: u64 = 12;
+/// and later one in so many: what comes twice stays below 3 % of what a reader sees in the first seconds, too.
+const REPEATS_IN: u64 = 50;
+/// What librqbit gets to hash a piece that it has all blocks of.
+const LIBRQBITS_TURN: Duration = Duration::from_millis(150);
+/// Pieces fetched on librqbit's behalf that are searched for a missing block: those before them are about to be whole.
+const ADOPTED_LOOKS: usize = 64;
+/// Pieces begun and wanted by nobody that are remembered; the least recent memory is of no use.
+const MOST_LEFTOVERS: usize = 256;
+
+/// What a link is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Ask the peer for a block.
+    Ask(Block),
+    /// Take a request back.
+    Cancel(Block),
+    /// Give librqbit a block from disk.
+    Answer(Block),
+    /// Tell the peer that we are interested.
+    Interest,
+    /// Leave the peer.
+    Leave(&'static str),
+}
+
+/// What the desk wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// By a link.
+    Link(PeerKey, Order),
+    /// Hash a piece on disk and tell [`Desk::hashed`]; with the digests of its blocks if asked, or if it is bad.
+    Hash {
+        /// The piece.
+        piece: u32,
+        /// Whether the digests are needed of a good one too.
+        digests: bool,
+    },
+}
+
+/// What to do with a block that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// Write it, then tell [`Desk::stored`].
+    Take,
+    /// It is there already, or was not asked for.
+    Drop,
+}
+
+/// What is told of a peer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PeerReport {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// It does not let us ask.
+    pub choking: bool,
+    /// Bytes a second while asked, as far as known.
+    pub rate: Option<f64>,
+    /// Bytes that came.
+    pub received: u64,
+}
+
+/// Bytes by what became of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Written.
+    pub taken: u64,
+    /// Came twice, or too late, or unasked.
+    pub wasted: u64,
+    /// In pieces that turned out bad.
+    pub bad: u64,
+}
+
+/// One torrent's desk.
+pub struct Desk {
+    geometry: Geometry,
+    have: Box<dyn Fn(u32) -> bool + Send>,
+    peers: BTreeMap<PeerKey, Peer>,
+    partials: HashMap<u32, Partial>,
+    /// Pieces that librqbit waits for and that are fetched on its behalf.
+    adopted: BTreeSet<u32>,
+    heads: Vec<Head>,
+    plan: Plan,
+    blame: Blame,
+    banned: HashSet<SocketAddr>,
+    next_key: u32,
+    tally: Tally,
+    actions: Vec<Action>,
+}
+
+impl Desk {
+    /// For a torrent of which `have` tells which pieces need no fetching.
+    pub fn new(geometry: Geometry, have: Box<dyn Fn(u32) -> bool + Send>) -> Self {
+        Desk {
+            geometry,
+            have,
+            peers: BTreeMap::new(),
+            partials: HashMap::new(),
+            adopted: BTreeSet::new(),
+            heads: Vec::new(),
+            plan: Plan::default(),
+            blame: Blame::default(),
+            banned: HashSet::new(),
+            next_key: 0,
+            tally: Tally::default(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// How the torrent is cut.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// What is to be done since the last call.
+    pub fn take_actions(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
+    }
+
+    /// Whether a peer was found to send bad blocks.
+    pub fn is_banned(&self, address: SocketAddr) -> bool {
+        self.banned.contains(&address)
+    }
+
+    /// What became of all bytes.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// The pieces that readers need within seconds and that are fetched for them, the soonest first.
+    pub fn urgent(&self) -> impl Iterator<Item = u32> + '_ {
+        self.plan.urgent.iter().map(|urgent| urgent.piece)
+    }
+
+    /// All peers.
+    pub fn peers(&self, now: Instant) -> Vec<PeerReport> {
+        let report = |peer: &Peer| PeerReport {
+            address: peer.address,
+            choking: !peer.is_open(),
+            rate: peer.rate.per_second(now),
+            received: peer.rate.total(),
+        };
+        self.peers.values().map(report).collect()
+    }
+
+    /// Whether a block of an unfinished piece is on disk: whoever brings it again must not write it.
+    pub fn is_here(&self, block: Block) -> bool {
+        let place = |partial: &Partial| matches!(partial.place(block.index), Place::Here(_));
+        self.partials.get(&block.piece).is_some_and(place)
+    }
+
+    /// How many pieces are under way or remembered.
+    #[cfg(test)]
+    pub fn under_way(&self) -> usize {
+        self.partials.len()
+    }
+
+    /// All that is known of a piece, for whoever wonders why it does not come.
+    #[cfg(test)]
+    pub fn describe(&self, piece: u32) -> String {
+        let urgent = self.plan.urgent.iter().any(|urgent| urgent.piece == piece);
+        let adopted = self.adopted.contains(&piece);
+        let partial = self.partials.get(&piece);
+        format!("piece {piece}, urgent {urgent}, adopted {adopted}: {partial:?}, peers {:?}", self.peers)
+    }
+
+    /// A link was made.
+    pub fn join(&mut self, address: SocketAddr, now: Instant) -> PeerKey {
+        self.next_key += 1;
+        let key = PeerKey(self.next_key);
+        self.peers.insert(key, Peer::new(address, now));
+        key
+    }
+
+    /// A link is gone.
+    pub fn leave(&mut self, key: PeerKey, now: Instant) {
+        let Some(peer) = self.peers.remove(&key) else { return };
+        for Asked { block, .. } in peer.asks {
+            if let Some(partial) = self.partials.get_mut(&block.piece) {
+                partial.unask(block.index, key);
+                self.plan.settled = 0;
+            }
+        }
+        let mut unsettled = Vec::new();
+        for (&piece, partial) in &mut self.partials {
+            partial.forget(key);
+            // librqbit may have got all of it, or not; whoever left may have seen that it was bad.
+            if partial.is_full() && !partial.hashing {
+                unsettled.push(piece);
+            }
+        }
+        unsettled.sort_unstable();
+        unsettled.into_iter().for_each(|piece| self.hash(piece));
+        self.fill_all(now);
+    }
+
+    /// A peer said what it has.
+    pub fn has_all_of(&mut self, key: PeerKey, bits: &[u8], now: Instant) {
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.has.set_all(bits);
+        }
+        self.show_interest(key);
+        self.fill(key, now);
+    }
+
+    /// A peer has one piece more.
+    pub fn has(&mut self, key: PeerKey, piece: u32, now: Instant) {
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.has.set(piece, self.geometry.pieces());
+        }
+        self.show_interest(key);
+        self.fill(key, now);
+    }
+
+    /// A peer said how many requests it queues.
+    pub fn queues(&mut self, key: PeerKey, requests: usize) {
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.queue = requests.clamp(1, 2 * super::peers::QUEUE);
+        }
+    }
+
+    /// librqbit told the peer that it is interested, or that it is not any more. Whether that may be said.
+    pub fn librqbit_is_interested(&mut self, key: PeerKey, interested: bool) -> bool {
+        let needed = !self.plan.urgent.is_empty() || !self.adopted.is_empty();
+        let Some(peer) = self.peers.get_mut(&key) else { return true };
+        if !interested && needed {
+            return false;
+        }
+        std::mem::replace(&mut peer.interested, interested) != interested
+    }
+
+    fn show_interest(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        let useful = !peer.interested
+            && (self.plan.urgent.iter().any(|urgent| peer.has.contains(urgent.piece))
+                || self.adopted.iter().any(|piece| peer.has.contains(*piece)));
+        if useful {
+            peer.interested = true;
+            self.actions.push(Action::Link(key, Order::Interest));
+        }
+    }
+
+    /// A peer lets us ask.
+    pub fn unchoked(&mut self, key: PeerKey, now: Instant) {
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.choking = None;
+        }
+        self.fill(key, now);
+    }
+
+    /// A peer does not let us ask any more, and forgets what it was asked (BEP 3).
+    pub fn choked(&mut self, key: PeerKey, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        peer.choking = Some(now);
+        self.take_back(key, now);
+        self.fill_all(now);
+    }
+
+    /// What a peer was asked is asked of nobody again.
+    fn take_back(&mut self, key: PeerKey, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        for Asked { block, .. } in std::mem::take(&mut peer.asks) {
+            if let Some(partial) = self.partials.get_mut(&block.piece) {
+                partial.unask(block.index, key);
+                self.plan.settled = 0;
+            }
+            if peer.waiting.remove(&block) {
+                peer.fresh.push_back(block);
+            }
+        }
+        peer.rate.rest(now);
+    }
+
+    /// librqbit wants a block on this link.
+    pub fn wanted(&mut self, key: PeerKey, block: Block, now: Instant) {
+        self.want(key, block);
+        self.fill(key, now);
+    }
+
+    fn want(&mut self, key: PeerKey, block: Block) {
+        if (self.have)(block.piece) {
+            return self.actions.push(Action::Link(key, Order::Answer(block)));
+        }
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        let blocks = self.geometry.blocks(block.piece);
+        let partial = self.partials.entry(block.piece).or_insert_with(|| Partial::new(blocks));
+        partial.await_on(key);
+        match partial.place(block.index) {
+            Place::Here(_) if partial.sole() == Some(key) => {
+                partial.note_answered();
+                self.actions.push(Action::Link(key, Order::Answer(block)));
+            }
+            Place::Asked if partial.sole() == Some(key) => drop(peer.waiting.insert(block)),
+            Place::Missing if partial.is_for(key) => peer.fresh.push_back(block),
+            _ => self.adopt(key, block),
+        }
+    }
+
+    /// A request of librqbit's waits until its piece is verified, and the piece is seen to.
+    fn adopt(&mut self, key: PeerKey, block: Block) {
+        let Some(partial) = self.partials.get_mut(&block.piece) else { return };
+        partial.hold(key, block.index);
+        self.adopted.insert(block.piece);
+        if partial.is_full() {
+            self.hash(block.piece);
+        }
+    }
+
+    /// librqbit takes a request back. What is on the wire for it stays: somebody will want the block.
+    pub fn unwanted(&mut self, key: PeerKey, block: Block) {
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.fresh.retain(|fresh| *fresh != block);
+            peer.waiting.remove(&block);
+        }
+        if let Some(partial) = self.partials.get_mut(&block.piece) {
+            partial.release(key, block.index);
+        }
+    }
+
+    /// A block came from a peer.
+    pub fn arrived(&mut self, key: PeerKey, block: Block, now: Instant) -> Arrival {
+        let bytes = u64::from(self.geometry.block_bytes(block));
+        let Some(peer) = self.peers.get_mut(&key) else { return Arrival::Drop };
+        let asked = peer.answer(block, bytes, now);
+        self.trust_again(key, now);
+        let partial = self.partials.get(&block.piece);
+        let welcome = |partial: &Partial| {
+            !matches!(partial.place(block.index), Place::Here(_))
+                && !partial.hashing
+                && partial.parole.is_none_or(|on_parole| on_parole == key)
+        };
+        if asked && partial.is_some_and(welcome) {
+            return Arrival::Take;
+        }
+        self.tally.wasted += bytes;
+        if asked {
+            self.fill(key, now);
+        }
+        Arrival::Drop
+    }
+
+    /// A block that was to be taken is on disk. Whether librqbit may have it right away, as it came.
+    pub fn stored(&mut self, key: PeerKey, block: Block, now: Instant) -> bool {
+        self.tally.taken += u64::from(self.geometry.block_bytes(block));
+        let Some(partial) = self.partials.get_mut(&block.piece) else { return false };
+        for late in partial.arrive(block.index, key) {
+            self.actions.push(Action::Link(late, Order::Cancel(block)));
+            if let Some(peer) = self.peers.get_mut(&late) {
+                peer.cancel(block, now);
+                if peer.waiting.remove(&block) {
+                    partial.hold(late, block.index);
+                    self.adopted.insert(block.piece);
+                }
+            }
+        }
+        let wanted = self.peers.get_mut(&key).is_some_and(|peer| peer.waiting.remove(&block));
+        let at_once = wanted && partial.sole() == Some(key);
+        if at_once {
+            partial.note_answered();
+        } else if wanted {
+            partial.hold(key, block.index);
+            self.adopted.insert(block.piece);
+        }
+        if partial.is_full() {
+            partial.full_since = Some(now);
+            if !partial.is_librqbits() {
+                self.hash(block.piece);
+            }
+        }
+        self.fill(key, now);
+        at_once
+    }
+
+    fn hash(&mut self, piece: u32) {
+        if let Some(partial) = self.partials.get_mut(&piece)
+            && !std::mem::replace(&mut partial.hashing, true)
+        {
+            self.actions.push(Action::Hash { piece, digests: self.blame.is_open(piece) });
+        }
+    }
+
+    /// A piece was hashed: whether it is right, and the digests of its blocks if they were asked for or it is bad.
+    pub fn hashed(&mut self, piece: u32, right: bool, digests: &Digests, now: Instant) {
+        if right {
+            let senders = self.partials.get(&piece).map(Partial::senders).unwrap_or_default();
+            let liars = self.blame.acquit(piece, digests, &senders);
+            self.completed(piece, now);
+            self.convict(liars, now);
+        } else {
+            self.blame_for(piece, digests, now);
+            self.refresh(now);
+        }
+    }
+
+    /// A piece is verified, by whomever: every request of librqbit's for it is answered.
+    pub fn completed(&mut self, piece: u32, now: Instant) {
+        self.adopted.remove(&piece);
+        self.plan.drop(piece);
+        if self.blame.is_open(piece) {
+            // librqbit saw that it is good; who had lied about it is still to be found out.
+            self.actions.push(Action::Hash { piece, digests: true });
+        }
+        let Some(partial) = self.partials.remove(&piece) else { return };
+        let block = |index| Block { piece, index };
+        for &(link, index) in partial.held() {
+            self.actions.push(Action::Link(link, Order::Answer(block(index))));
+        }
+        let freed: Vec<PeerKey> = partial.asks().iter().map(|ask| ask.of).collect();
+        for ask in partial.asks() {
+            self.actions.push(Action::Link(ask.of, Order::Cancel(block(ask.index))));
+            if let Some(peer) = self.peers.get_mut(&ask.of) {
+                peer.cancel(block(ask.index), now);
+            }
+        }
+        for &key in partial.awaited() {
+            let Some(peer) = self.peers.get_mut(&key) else { continue };
+            let answers = peer.take_wants(piece).into_iter();
+            self.actions.extend(answers.map(|block| Action::Link(key, Order::Answer(block))));
+        }
+        freed.into_iter().for_each(|key| self.fill(key, now));
+    }
+
+    fn blame_for(&mut self, piece: u32, digests: &Digests, now: Instant) {
+        let Some(partial) = self.partials.get_mut(&piece) else { return };
+        self.tally.bad += u64::from(self.geometry.piece_bytes(piece));
+        let senders = partial.senders();
+        let unique: BTreeSet<PeerKey> = senders.iter().copied().collect();
+        for key in &unique {
+            if let Some(peer) = self.peers.get_mut(key) {
+                peer.suspect = true;
+            }
+        }
+        self.reset(piece, None, now);
+        self.blame.accuse(piece, digests, &senders);
+        self.adopted.insert(piece);
+        if let (1, Some(liar)) = (unique.len(), unique.first()) {
+            self.convict(vec![*liar], now);
+        }
+        self.choose_parole(piece, now);
+    }
+
+    /// One peer alone brings the next copy of a bad piece, so that its blocks tell who lied: one that did not fail to
+    /// before, that is not suspected unless the others are very slow, and the fastest of these.
+    fn choose_parole(&mut self, piece: u32, now: Instant) {
+        let Some(partial) = self.partials.get(&piece) else { return };
+        let able = || self.peers.iter().filter(|(_, peer)| peer.is_open() && peer.has.contains(piece));
+        let fastest = able().map(|(_, peer)| peer.pace(now)).fold(0.0, f64::max);
+        let rank = |key: PeerKey, peer: &Peer| {
+            let pace = peer.pace(now);
+            (!partial.was_tried(key), !peer.suspect && pace * VERY_SLOW > fastest, pace)
+        };
+        let best = able().max_by(|(one_key, one), (other_key, other)| {
+            let order = rank(**one_key, one).partial_cmp(&rank(**other_key, other));
+            order.unwrap_or(std::cmp::Ordering::Equal)
+        });
+        let best = best.map(|(key, _)| *key);
+        self.reset(piece, best, now);
+    }
+
+    /// A piece all over again: what is on the wire for it is taken back, and librqbit waits until it is verified.
+    fn reset(&mut self, piece: u32, parole: Option<PeerKey>, now: Instant) {
+        let Some(partial) = self.partials.get_mut(&piece) else { return };
+        for (key, block) in partial.asks().iter().map(|ask| (ask.of, Block { piece, index: ask.index })) {
+            self.actions.push(Action::Link(key, Order::Cancel(block)));
+            if let Some(peer) = self.peers.get_mut(&key) {
+                peer.cancel(block, now);
+            }
+        }
+        partial.reset(parole);
+        self.plan.settled = 0;
+        for key in partial.awaited().to_vec() {
+            let Some(peer) = self.peers.get_mut(&key) else { continue };
+            peer.take_wants(piece).into_iter().for_each(|block| partial.hold(key, block.index));
+        }
+        self.adopted.insert(piece);
+    }
+
+    fn convict(&mut self, liars: Vec<PeerKey>, now: Instant) {
+        for key in liars {
+            let Some(peer) = self.peers.get(&key) else { continue };
+            tracing::info!("peer {} sent bad blocks and is dropped", peer.address);
+            self.banned.insert(peer.address);
+            self.actions.push(Action::Link(key, Order::Leave("it sent bad blocks")));
+            self.leave(key, now);
+        }
+        if self.blame.is_settled() {
+            self.peers.values_mut().for_each(|peer| peer.suspect = false);
+        }
+    }
+
+    /// Where the readers are now.
+    pub fn set_heads(&mut self, heads: Vec<Head>, now: Instant) {
+        // What is urgent changes with the piece that is needed next; the rest the next tick will see.
+        let place = |head: &Head| (head.needs / u64::from(self.geometry.piece_len), head.end);
+        let moved = !heads.iter().map(place).eq(self.heads.iter().map(place));
+        self.heads = heads;
+        if moved {
+            self.refresh(now);
+        }
+    }
+
+    /// Looks at the clock: to be called several times a second.
+    pub fn tick(&mut self, now: Instant) {
+        let late = |peer: &Peer| !peer.asks.is_empty() && peer.rate.silent(now) > SILENCE;
+        let silent: Vec<PeerKey> =
+            self.peers.iter().filter(|(_, peer)| late(peer)).map(|(key, _)| *key).collect();
+        for key in silent {
+            self.give_up_on(key, now);
+        }
+        self.rescue_choked(now);
+        self.renew_parole(now);
+        self.settle_full(now);
+        self.drop_leftovers();
+        self.refresh(now);
+    }
+
+    /// A silent peer: what it was asked is asked elsewhere; what still comes is welcome.
+    fn give_up_on(&mut self, key: PeerKey, now: Instant) {
+        let Some(peer) = self.peers.get(&key) else { return };
+        if peer.rate.silent(now) > ABANDON {
+            self.actions.push(Action::Link(key, Order::Leave("it was silent for too long")));
+            return self.leave(key, now);
+        }
+        for Asked { block, .. } in &peer.asks {
+            if let Some(partial) = self.partials.get_mut(&block.piece) {
+                partial.unask(block.index, key);
+                self.plan.settled = 0;
+            }
+        }
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.silenced = true;
+        }
+    }
+
+    /// A silent peer spoke: what it still owes counts as asked of it again, but for what others brought or bring.
+    fn trust_again(&mut self, key: PeerKey, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&key).filter(|peer| peer.silenced) else { return };
+        peer.silenced = false;
+        let owed: Vec<Block> = peer.asks.iter().map(|asked| asked.block).collect();
+        for block in owed {
+            let Some(peer) = self.peers.get_mut(&key) else { return };
+            let expected = peer.eta(now);
+            match self.partials.get_mut(&block.piece) {
+                Some(partial)
+                    if partial.place(block.index) == Place::Missing
+                        && partial.parole.is_none_or(|on_parole| on_parole == key) =>
+                {
+                    partial.ask(Ask { index: block.index, of: key, at: now, expected });
+                }
+                Some(partial)
+                    if partial.asks().iter().any(|ask| ask.index == block.index && ask.of == key) => {}
+                _ => {
+                    peer.cancel(block, now);
+                    self.actions.push(Action::Link(key, Order::Cancel(block)));
+                }
+            }
+        }
+    }
+
+    fn rescue_choked(&mut self, now: Instant) {
+        let stuck = |peer: &Peer| {
+            let choked = peer.choking.is_some_and(|since| now - since > CHOKED);
+            choked || (!peer.asks.is_empty() && peer.rate.silent(now) > SILENCE)
+        };
+        let keys: Vec<PeerKey> =
+            self.peers.iter().filter(|(_, peer)| stuck(peer)).map(|(key, _)| *key).collect();
+        for key in keys {
+            let Some(peer) = self.peers.get_mut(&key) else { continue };
+            let wants: Vec<Block> = peer.fresh.drain(..).chain(peer.waiting.drain()).collect();
+            wants.into_iter().for_each(|block| self.adopt_or_answer(key, block));
+        }
+    }
+
+    fn adopt_or_answer(&mut self, key: PeerKey, block: Block) {
+        if (self.have)(block.piece) {
+            self.actions.push(Action::Link(key, Order::Answer(block)));
+        } else {
+            let blocks = self.geometry.blocks(block.piece);
+            self.partials.entry(block.piece).or_insert_with(|| Partial::new(blocks));
+            self.adopt(key, block);
+        }
+    }
+
+    fn renew_parole(&mut self, now: Instant) {
+        let idle = |key: PeerKey| {
+            self.peers.get(&key).is_none_or(|peer| !peer.is_open() || peer.rate.silent(now) > CHOKED * 3)
+        };
+        let stuck = |partial: &Partial| partial.parole.is_some_and(idle);
+        let pieces: Vec<u32> =
+            self.partials.iter().filter(|(_, partial)| stuck(partial)).map(|(piece, _)| *piece).collect();
+        let unguarded = self
+            .blame
+            .open()
+            .filter(|piece| self.partials.get(piece).is_some_and(|partial| partial.parole.is_none()));
+        let pieces: BTreeSet<u32> = unguarded.chain(pieces).collect();
+        pieces.into_iter().for_each(|piece| self.choose_parole(piece, now));
+    }
+
+    /// librqbit hashes what it got at once; a full piece that it does not verify in time is hashed here.
+    fn settle_full(&mut self, now: Instant) {
+        let waited = |since: Instant| now - since > LIBRQBITS_TURN;
+        let full = |partial: &Partial| !partial.hashing && partial.full_since.is_some_and(waited);
+        let mut pieces: Vec<u32> =
+            self.partials.iter().filter(|(_, partial)| full(partial)).map(|(piece, _)| *piece).collect();
+        pieces.sort_unstable();
+        pieces.into_iter().for_each(|piece| self.hash(piece));
+    }
+
+    fn drop_leftovers(&mut self) {
+        if self.partials.len() < MOST_LEFTOVERS + self.plan.urgent.len() {
+            return;
+        }
+        let wanted: HashSet<u32> = self
+            .peers
+            .values()
+            .flat_map(|peer| peer.fresh.iter().chain(&peer.waiting))
+            .map(|block| block.piece)
+            .collect();
+        let urgent: HashSet<u32> = self.urgent().collect();
+        let adopted = &self.adopted;
+        self.partials.retain(|piece, partial| {
+            !partial.asks().is_empty()
+                || partial.hashing
+                || wanted.contains(piece)
+                || urgent.contains(piece)
+                || adopted.contains(piece)
+        });
+    }
+
+    /// Makes the plan anew, and asks every peer with room.
+    fn refresh(&mut self, now: Instant) {
+        let scene = Scene {
+            geometry: self.geometry,
+            have: &self.have,
+            partials: &self.partials,
+            peers: &self.peers,
+            now,
+        };
+        self.plan = scene.plan(&self.heads);
+        let quiet = self.peers.iter().filter(|(_, peer)| !peer.interested);
+        let keys: Vec<PeerKey> = quiet.map(|(key, _)| *key).collect();
+        keys.into_iter().for_each(|key| self.show_interest(key));
+        self.fill_all(now);
+    }
+
+    fn fill_all(&mut self, now: Instant) {
+        let mut keys: Vec<(PeerKey, f64)> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.has_room(now))
+            .map(|(key, peer)| (*key, peer.pace(now)))
+            .collect();
+        // The fastest choose first.
+        keys.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+        keys.into_iter().for_each(|(key, _)| self.fill(key, now));
+    }
+
+    /// Asks a peer for what it should bring, as far as it has room.
+    fn fill(&mut self, key: PeerKey, now: Instant) {
+        while self.peers.get(&key).is_some_and(|peer| peer.has_room(now))
+            && let Some(block) = self.pick(key, now)
+        {
+            self.ask(key, block, now);
+        }
+    }
+
+    fn pick(&mut self, key: PeerKey, now: Instant) -> Option<Block> {
+        let peer = self.peers.get(&key)?;
+        let allowed = FREE_REPEATS * u64::from(BLOCK) + self.tally.taken / REPEATS_IN;
+        let may_repeat = self.tally.wasted < allowed;
+        let scene = (may_repeat, now);
+        let urgent = pick_urgent(&mut self.plan, &mut self.partials, &self.geometry, (key, peer), scene);
+        if let Some((piece, index)) = urgent {
+            return Some(Block { piece, index });
+        }
+        self.pick_wanted(key).or_else(|| self.pick_adopted(key))
+    }
+
+    /// What librqbit wants of this very peer.
+    fn pick_wanted(&mut self, key: PeerKey) -> Option<Block> {
+        loop {
+            let block = self.peers.get_mut(&key)?.fresh.pop_front()?;
+            let Some(partial) = self.partials.get(&block.piece) else {
+                self.want(key, block);
+                // Answered, or the piece was forgotten: then it is back in the queue.
+                continue;
+            };
+            if partial.is_for(key) && partial.place(block.index) == Place::Missing {
+                self.peers.get_mut(&key)?.waiting.insert(block);
+                return Some(block);
+            }
+            self.want(key, block);
+        }
+    }
+
+    /// What librqbit waits for on any link.
+    fn pick_adopted(&mut self, key: PeerKey) -> Option<Block> {
+        let peer = self.peers.get(&key)?;
+        let having = self.adopted.iter().copied().filter(|piece| peer.has.contains(*piece));
+        for piece in having.take(ADOPTED_LOOKS) {
+            look();
+            let Some(partial) = self.partials.get_mut(&piece) else { continue };
+            if partial.parole.is_none_or(|on_parole| on_parole == key)
+                && let Some(index) = partial.first_missing()
+            {
+                return Some(Block { piece, index });
+            }
+        }
+        None
+    }
+
+    fn ask(&mut self, key: PeerKey, block: Block, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        let expected = peer.eta(now);
+        peer.ask(block, now);
+        if let Some(partial) = self.partials.get_mut(&block.piece) {
+            partial.ask(Ask { index: block.index, of: key, at: now, expected });
+        }
+        self.actions.push(Action::Link(key, Order::Ask(block)));
+    }
+}
