@@ -60,6 +60,21 @@ pub struct Request {
     pub status: watch::Sender<Status>,
 }
 
+impl Request {
+    /// All of the file that [`FileSelector::Auto`] chooses, with nobody to be told on the way. For the rest, say
+    /// `Request { selector, ..Request::of(source) }`.
+    pub fn of(source: Source) -> Self {
+        Self {
+            source,
+            selector: FileSelector::Auto,
+            force: false,
+            client: None,
+            range: Box::new(|opened| Ok(0..opened.media().len)),
+            status: watch::Sender::default(),
+        }
+    }
+}
+
 /// Chooses the bytes of an opened file that a request is about.
 pub type RangeOf = Box<dyn FnOnce(&Opened) -> Result<Range<u64>, Error> + Send>;
 
