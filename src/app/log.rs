@@ -39,13 +39,14 @@ pub(super) fn init(presentation: &Presentation, screen: &Screen) -> Result<(), F
     started.or(Ok(()))
 }
 
-/// Ours as loud as asked for; the swarm library speaks of every peer that fails, and all of them do some day.
+/// Ours as loud as asked for; the swarm library speaks of every peer that fails, and all of them do some day: at the latest
+/// when their torrent is taken out, which its task runner calls an error.
 fn directives(presentation: &Presentation) -> &'static str {
     match (presentation.quiet, presentation.verbosity) {
         (true, _) => "off,swarmcat=error",
-        (false, 0) => "error,swarmcat=warn",
-        (false, 1) => "error,swarmcat=info",
-        (false, 2) => "error,swarmcat=debug",
+        (false, 0) => "error,librqbit_core=off,swarmcat=warn",
+        (false, 1) => "error,librqbit_core=off,swarmcat=info",
+        (false, 2) => "error,librqbit_core=off,swarmcat=debug",
         (false, _) => "info,swarmcat=trace,librqbit=debug",
     }
 }

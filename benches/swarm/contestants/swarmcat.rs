@@ -37,7 +37,14 @@ fn stream(swarm: &Swarm, room: &Path) -> Result<(Measured, Box<dyn Source>), Tro
 fn serve(swarm: &Swarm, room: &Path) -> Result<(Measured, Box<dyn Source>), Trouble> {
     let address = http::free_address()?;
     let mut command = program(room);
-    command.args(["--tracker", &swarm.tracker_url(), "serve", "--listen", &address.to_string()]);
+    command.args([
+        "--tracker",
+        &swarm.tracker_url(),
+        "serve",
+        "--allow-private-peers",
+        "--listen",
+        &address.to_string(),
+    ]);
     let mut run = Measured::start(&mut command)?;
     let target = format!("/stream/proxy/{}", swarm.info_hash);
     let pid = Pid::from_child(run.child());

@@ -29,8 +29,10 @@ const HANDSHAKE: usize = 68;
 const INTERESTED: [u8; 5] = [0, 0, 0, 1, 2];
 /// Bytes of one metadata piece (BEP 9).
 const METADATA_PIECE: usize = 16 * 1024;
-/// Our own number for `ut_metadata` messages.
-const OUR_UT_METADATA: u8 = 3;
+/// Our own number for `ut_metadata` messages. It is librqbit's, which may take the connection over.
+const OUR_UT_METADATA: u8 = librqbit_peer_protocol::MY_EXTENDED_UT_METADATA;
+/// And for `ut_pex` messages: libtorrent leaves whoever sends some without having said so in the first hello.
+const OUR_UT_PEX: u8 = librqbit_peer_protocol::MY_EXTENDED_UT_PEX;
 /// `id` of an extended message (BEP 10).
 const EXTENDED: u8 = 20;
 /// Metadata pieces asked for at once: 256 KiB, one ordinary round trip's worth on a fast peer.
@@ -116,7 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Greeted<S> {
         enough: &CancellationToken,
         progress: impl Fn(u64),
     ) -> Result<Vec<u8>, Unhelpful> {
-        let hello = format!("d1:md11:ut_metadatai{OUR_UT_METADATA}eee");
+        let hello = format!("d1:md11:ut_metadatai{OUR_UT_METADATA}e6:ut_pexi{OUR_UT_PEX}eee");
         self.send(0, hello.as_bytes()).await?;
         self.show_interest().await?;
         let mut assembly = loop {

@@ -18,7 +18,9 @@ const KEPT: Duration = Duration::from_secs(10);
 
 /// Connections that wait.
 #[derive(Clone, Default)]
-pub struct Lobby(Arc<Mutex<HashMap<(InfoHash, SocketAddr), Greeted<TcpStream>>>>);
+pub struct Lobby(Arc<Mutex<Waiting>>);
+
+type Waiting = HashMap<(InfoHash, SocketAddr), Greeted<TcpStream>>;
 
 impl Lobby {
     /// Keeps a connection for a while.

@@ -23,7 +23,7 @@ use super::{
     pieces::{Block, PeerKey},
     wire::{self, Frame, Malformed, frame_len, parse},
 };
-use crate::core::swarm::bencode;
+use crate::core::{status::Milestone, swarm::bencode};
 
 /// Bytes that may wait for one side before the other is not read any more: enough to keep a loopback socket busy.
 const FULL: usize = 256 * 1024;
@@ -235,6 +235,7 @@ impl Link {
                 Fate::Swallow
             }
             Frame::Unchoke => {
+                tell.timeline.pass(Milestone::Unchoked);
                 tell.tell(|desk, now| desk.unchoked(key, now));
                 Fate::Pass
             }
@@ -314,6 +315,7 @@ impl Link {
 
     fn hand_over(&self, block: Block, len: usize) -> bool {
         let key = self.key;
+        self.exchange.timeline.pass(Milestone::Block);
         let at_once = self.exchange.tell(|desk, now| desk.stored(key, block, now));
         if at_once {
             self.exchange.note_handed_over(len as u64);
