@@ -177,6 +177,7 @@ fn built(profile: &str, target: &[&str]) -> Result<PathBuf, Trouble> {
     let told = String::from_utf8(output.stdout)?;
     let messages = told.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let tests = messages.filter(|message| message["profile"]["test"] == true);
-    let program = tests.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?))).last();
+    let program =
+        tests.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?))).next_back();
     program.ok_or_else(|| "cargo named no test program".into())
 }
