@@ -283,6 +283,13 @@ pub const ROWS: &[Row] = &[
         Counting(&["hostile::strangers_at_the_listening_port_cost_no_memory"]),
     ),
     row(
+        "Z",
+        "the fuzz targets on their corpora and on what comes of them",
+        "no promise broken",
+        (2000, 30_000),
+        Counting(&["fuzzing::no_input_breaks_a_promise"]),
+    ),
+    row(
         "R",
         "RFC 9110's cases over HTTP",
         "every answer as the standard has it",
