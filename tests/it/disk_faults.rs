@@ -184,6 +184,13 @@ fn pull_the_plug(disk: &Loop, to: &Path) -> Loop {
     }
 }
 
+/// The kernel's name for this boot: another one after a crash, which is how a program knows that there was one.
+fn rebooted(sandbox: &Sandbox) -> Vec<String> {
+    let id = sandbox.write("boot_id", format!("{:032x}\n", rand::random::<u128>()).as_bytes());
+    let mount = format!("mount --bind '{}' /proc/sys/kernel/random/boot_id && exec \"$@\"", id.display());
+    ["unshare", "-m", "--", "sh", "-c", &mount, "sh"].map(str::to_owned).to_vec()
+}
+
 /// What a crash left of the directories is good for a stream, a look at the table, and a cleanup.
 async fn good_after_a_crash(torrent: &Torrent, peer: &Peer, copy: &Path) {
     let sandbox = Sandbox::new();
@@ -200,7 +207,7 @@ async fn good_after_a_crash(torrent: &Torrent, peer: &Peer, copy: &Path) {
     let aside: Vec<_> = aside.filter(|name| name.contains("corrupt")).collect();
     assert!(aside.is_empty(), "the table is whole: {aside:?}");
     let stream = sandbox.stream(torrent.hex()).peer(peer.addr()).args(&args);
-    let stream = stream.args(["--min-free", "0"]).run().await;
+    let stream = stream.args(["--min-free", "0"]).under(rebooted(&sandbox)).run().await;
     stream.code(0).delivered(torrent.content());
     sandbox.swarmcat(["cleanup", "--older-than", "0s"]).args(&args).run().await.code(0);
     let left = crate::worker::names(&copy.join("temp"));
