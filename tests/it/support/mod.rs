@@ -8,6 +8,7 @@ pub mod aria2;
 pub mod bencode;
 pub mod chromium;
 pub mod dht;
+pub mod libtorrent;
 pub mod peer;
 pub mod process;
 pub mod proxy;
@@ -16,6 +17,7 @@ pub mod serve;
 pub mod swarmcat;
 pub mod torrent;
 pub mod tracker;
+pub mod transmission;
 pub mod web;
 
 use std::{future::Future, net::SocketAddr, sync::LazyLock, time::Duration};
@@ -30,6 +32,7 @@ pub use self::{
     aria2::Aria2,
     chromium::{Chromium, Page},
     dht::DhtNode,
+    libtorrent::Libtorrent,
     peer::{Behaviour, Peer},
     proxy::SocksProxy,
     seeder::Seeder,
@@ -37,6 +40,7 @@ pub use self::{
     swarmcat::{Run, Sandbox, Signal, Stdout},
     torrent::{KIB, MIB, Torrent},
     tracker::{Answer, HttpTracker, UdpTracker},
+    transmission::Transmission,
     web::WebServer,
 };
 
