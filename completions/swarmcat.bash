@@ -77,7 +77,7 @@ _swarmcat() {
 
     case "${cmd}" in
         swarmcat)
-            opts="-q -v -h -V --config --temp-dir --state-dir --quiet --verbose --log-format --progress --trackers-file --no-trackers --no-dht --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --peer --tracker --dht-bootstrap --help --version stream serve failed cleanup help"
+            opts="-q -v -h -V --config --temp-dir --state-dir --quiet --verbose --log-format --progress --trackers-file --no-trackers --no-dht --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --private --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --peer --tracker --dht-bootstrap --help --version stream serve failed cleanup help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -175,7 +175,7 @@ _swarmcat() {
             return 0
             ;;
         swarmcat__subcmd__cleanup)
-            opts="-n -q -v -h --older-than --dry-run --json --peer --tracker --dht-bootstrap --config --temp-dir --state-dir --quiet --verbose --log-format --progress --trackers-file --no-trackers --no-dht --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --help"
+            opts="-n -q -v -h --older-than --dry-run --json --peer --tracker --dht-bootstrap --config --temp-dir --state-dir --quiet --verbose --log-format --progress --trackers-file --no-trackers --no-dht --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --private --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -277,7 +277,7 @@ _swarmcat() {
             return 0
             ;;
         swarmcat__subcmd__failed)
-            opts="-q -v -h --peer --tracker --dht-bootstrap --config --temp-dir --state-dir --quiet --verbose --log-format --progress --trackers-file --no-trackers --no-dht --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --help list clear help"
+            opts="-q -v -h --peer --tracker --dht-bootstrap --config --temp-dir --state-dir --quiet --verbose --log-format --progress --trackers-file --no-trackers --no-dht --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --private --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --help list clear help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -375,7 +375,7 @@ _swarmcat() {
             return 0
             ;;
         swarmcat__subcmd__failed__subcmd__clear)
-            opts="-q -v -h --peer --tracker --dht-bootstrap --config --temp-dir --state-dir --quiet --verbose --log-format --progress --trackers-file --no-trackers --no-dht --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --help"
+            opts="-q -v -h --peer --tracker --dht-bootstrap --config --temp-dir --state-dir --quiet --verbose --log-format --progress --trackers-file --no-trackers --no-dht --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --private --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -529,7 +529,7 @@ _swarmcat() {
             return 0
             ;;
         swarmcat__subcmd__failed__subcmd__list)
-            opts="-q -v -h --all --json --peer --tracker --dht-bootstrap --config --temp-dir --state-dir --quiet --verbose --log-format --progress --trackers-file --no-trackers --no-dht --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --help"
+            opts="-q -v -h --all --json --peer --tracker --dht-bootstrap --config --temp-dir --state-dir --quiet --verbose --log-format --progress --trackers-file --no-trackers --no-dht --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --private --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -739,7 +739,7 @@ _swarmcat() {
             return 0
             ;;
         swarmcat__subcmd__serve)
-            opts="-q -v -h --listen --token --public-url --allow-host --allow-origin --trust-proxy --allow-public --allow-private-peers --max-connections --starts-per-minute --reader-timeout --silence-timeout --trackers-file --no-trackers --no-dht --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --peer --tracker --dht-bootstrap --config --temp-dir --state-dir --quiet --verbose --log-format --progress --help"
+            opts="-q -v -h --listen --token --public-url --allow-host --allow-origin --trust-proxy --allow-public --allow-private-peers --max-connections --starts-per-minute --reader-timeout --silence-timeout --trackers-file --no-trackers --no-dht --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --private --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --peer --tracker --dht-bootstrap --config --temp-dir --state-dir --quiet --verbose --log-format --progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -877,7 +877,7 @@ _swarmcat() {
             return 0
             ;;
         swarmcat__subcmd__stream)
-            opts="-o -i -s -l -q -v -h --output --index --select --list --json --range --open --force --remove --trackers-file --no-trackers --no-dht --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --peer --tracker --dht-bootstrap --config --temp-dir --state-dir --quiet --verbose --log-format --progress --help"
+            opts="-o -i -s -l -q -v -h --output --index --select --list --json --range --open --force --remove --trackers-file --no-trackers --no-dht --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --private --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --peer --tracker --dht-bootstrap --config --temp-dir --state-dir --quiet --verbose --log-format --progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_swarmcat_global_optspecs
-    string join \n config= temp-dir= state-dir= q/quiet v/verbose log-format= progress= trackers-file= no-trackers no-dht lsd no-upload listen-port= peer-limit= download-limit= upload-limit= proxy= bind-device= ipv4-only min-free= max-disk= peer-timeout= timeout= stall-timeout= max-retries= peer= tracker= dht-bootstrap= h/help V/version
+    string join \n config= temp-dir= state-dir= q/quiet v/verbose log-format= progress= trackers-file= no-trackers no-dht lsd no-upload listen-port= peer-limit= download-limit= upload-limit= proxy= bind-device= ipv4-only private min-free= max-disk= peer-timeout= timeout= stall-timeout= max-retries= peer= tracker= dht-bootstrap= h/help V/version
 end
 
 function __fish_swarmcat_needs_command
@@ -57,6 +57,7 @@ complete -c swarmcat -n "__fish_swarmcat_needs_command" -l no-dht -d 'Do not use
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -l lsd -d 'Look for peers on the local network'
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -l no-upload -d 'Give nothing back to the swarm'
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -l ipv4-only -d 'Never use IPv6'
+complete -c swarmcat -n "__fish_swarmcat_needs_command" -l private -d 'No DHT, no local discovery, no upload, no name'
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -s V -l version -d 'Print version'
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -f -a "stream" -d 'Stream one file of a torrent to stdout, a file or a player'
@@ -104,6 +105,7 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l no-dht -d '
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l lsd -d 'Look for peers on the local network'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l no-upload -d 'Give nothing back to the swarm'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l ipv4-only -d 'Never use IPv6'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l private -d 'No DHT, no local discovery, no upload, no name'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -s q -l quiet -d 'Say nothing but errors'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -s v -l verbose -d 'Log more: -v what is done, -vv how, -vvv everything'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -150,6 +152,7 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l no-dht -d 'D
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l lsd -d 'Look for peers on the local network'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l no-upload -d 'Give nothing back to the swarm'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l ipv4-only -d 'Never use IPv6'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l private -d 'No DHT, no local discovery, no upload, no name'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -s q -l quiet -d 'Say nothing but errors'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -s v -l verbose -d 'Log more: -v what is done, -vv how, -vvv everything'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -186,6 +189,7 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l lsd -d 'Look for peers on the local network'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l no-upload -d 'Give nothing back to the swarm'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l ipv4-only -d 'Never use IPv6'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l private -d 'No DHT, no local discovery, no upload, no name'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -f -a "list" -d 'List the torrents that are cooling down'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -f -a "clear" -d 'Forget failures, so that the torrents are tried again'
@@ -225,6 +229,7 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_see
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l lsd -d 'Look for peers on the local network'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l no-upload -d 'Give nothing back to the swarm'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l ipv4-only -d 'Never use IPv6'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l private -d 'No DHT, no local discovery, no upload, no name'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l peer -d 'Peer to dial whatever else is known (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l tracker -d 'Tracker to ask beside the source\'s own (repeat for more)' -r
@@ -259,6 +264,7 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_see
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l lsd -d 'Look for peers on the local network'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l no-upload -d 'Give nothing back to the swarm'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l ipv4-only -d 'Never use IPv6'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l private -d 'No DHT, no local discovery, no upload, no name'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -s h -l help -d 'Print help'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the torrents that are cooling down'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "clear" -d 'Forget failures, so that the torrents are tried again'
@@ -299,6 +305,7 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l no-dht -d 
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l lsd -d 'Look for peers on the local network'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l no-upload -d 'Give nothing back to the swarm'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l ipv4-only -d 'Never use IPv6'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l private -d 'No DHT, no local discovery, no upload, no name'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand help; and not __fish_seen_subcommand_from stream serve failed cleanup help" -f -a "stream" -d 'Stream one file of a torrent to stdout, a file or a player'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand help; and not __fish_seen_subcommand_from stream serve failed cleanup help" -f -a "serve" -d 'Serve torrents over HTTP to players, TVs and scripts'

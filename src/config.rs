@@ -117,6 +117,14 @@ pub fn settle(
     Ok((layer.into_settings(directories)?, presentation, serving))
 }
 
+/// What a configuration file says, as far as no other file has to be looked at for it.
+pub(crate) fn parse(text: &str) -> Result<(), String> {
+    let mut layer = file::parse(text)?;
+    layer.swarm.trackers_file = None;
+    let _ = std::mem::take(&mut layer.serve).into_settings();
+    layer.into_settings(&Directories::default()).map(drop).map_err(|error| error.to_string())
+}
+
 impl Layer {
     fn presentation(&self) -> Presentation {
         let quiet = self.quiet.unwrap_or(false);
@@ -151,6 +159,7 @@ impl Layer {
 impl SwarmLayer {
     fn into_settings(self) -> Result<SwarmSettings, Error> {
         let default = SwarmSettings::default();
+        let private = self.private.unwrap_or(false);
         Ok(SwarmSettings {
             peers: self.peers.unwrap_or(default.peers),
             trackers: self.trackers.unwrap_or(default.trackers),
@@ -159,10 +168,10 @@ impl SwarmLayer {
                 None => default.fallback_trackers,
             },
             use_trackers: self.use_trackers.unwrap_or(default.use_trackers),
-            dht: self.dht.unwrap_or(default.dht),
+            dht: !private && self.dht.unwrap_or(default.dht),
             dht_bootstrap: self.dht_bootstrap.unwrap_or(default.dht_bootstrap),
-            lsd: self.lsd.unwrap_or(default.lsd),
-            upload: self.upload.unwrap_or(default.upload),
+            lsd: !private && self.lsd.unwrap_or(default.lsd),
+            upload: !private && self.upload.unwrap_or(default.upload),
             listen_port: self.listen_port.unwrap_or(default.listen_port),
             peer_limit: self.peer_limit.unwrap_or(default.peer_limit),
             download_limit: self.download_limit.or(default.download_limit),
@@ -170,6 +179,7 @@ impl SwarmLayer {
             proxy: self.proxy.or(default.proxy),
             bind_device: self.bind_device.or(default.bind_device),
             ipv4_only: self.ipv4_only.unwrap_or(default.ipv4_only),
+            anonymous: private,
             public_only: default.public_only,
         })
     }

@@ -353,6 +353,10 @@ struct SwarmArgs {
     #[arg(long, global = true, env = "SWARMCAT_IPV4_ONLY", num_args = 0, default_missing_value = "true",
           value_parser = BoolishValueParser::new())]
     ipv4_only: Option<bool>,
+    /// No DHT, no local discovery, no upload, no name
+    #[arg(long, global = true, env = "SWARMCAT_PRIVATE", num_args = 0, default_missing_value = "true",
+          value_parser = BoolishValueParser::new())]
+    private: Option<bool>,
     /// Free space to leave on the disk [default: 256MiB]
     #[arg(long, global = true, env = "SWARMCAT_MIN_FREE", value_name = "SIZE", value_parser = values::size)]
     min_free: Option<u64>,
@@ -436,6 +440,7 @@ impl SwarmArgs {
             proxy: self.proxy,
             bind_device: self.bind_device,
             ipv4_only: self.ipv4_only,
+            private: self.private,
         }
     }
 }

@@ -298,6 +298,7 @@ fn short_help_of_stream() {
           --proxy <socks5://HOST:PORT>  SOCKS5 proxy for peers and HTTP trackers; nothing goes around it
           --bind-device <DEVICE>        Network device to use, such as wg0
           --ipv4-only                   Never use IPv6
+          --private                     No DHT, no local discovery, no upload, no name
           --min-free <SIZE>             Free space to leave on the disk [default: 256MiB]
           --max-disk <SIZE>             Disk that all torrents together may take [default: no limit]
 
@@ -362,6 +363,7 @@ fn short_help_of_serve() {
           --proxy <socks5://HOST:PORT>  SOCKS5 proxy for peers and HTTP trackers; nothing goes around it
           --bind-device <DEVICE>        Network device to use, such as wg0
           --ipv4-only                   Never use IPv6
+          --private                     No DHT, no local discovery, no upload, no name
           --min-free <SIZE>             Free space to leave on the disk [default: 256MiB]
           --max-disk <SIZE>             Disk that all torrents together may take [default: no limit]
 

@@ -43,7 +43,7 @@ pub(super) fn read_trackers(path: &Path) -> Result<Vec<Url>, Error> {
     Ok(trackers)
 }
 
-fn parse(text: &str) -> Result<Layer, String> {
+pub(super) fn parse(text: &str) -> Result<Layer, String> {
     let document = toml::Deserializer::parse(text).map_err(|error| fault(text, "", &error))?;
     serde_path_to_error::deserialize(document)
         .map_err(|error| fault(text, &error.path().to_string(), error.inner()))

@@ -80,6 +80,8 @@ pub struct SwarmLayer {
     #[serde(deserialize_with = "de::device")]
     pub bind_device: Option<String>,
     pub ipv4_only: Option<bool>,
+    /// No DHT, no local discovery, no upload, no name: whatever else is said.
+    pub private: Option<bool>,
 }
 
 /// How long to wait for what; see [`Waits`](crate::core::settings::Waits).
@@ -213,6 +215,7 @@ impl SwarmLayer {
             proxy: self.proxy.or(below.proxy),
             bind_device: self.bind_device.or(below.bind_device),
             ipv4_only: self.ipv4_only.or(below.ipv4_only),
+            private: self.private.or(below.private),
         }
     }
 }

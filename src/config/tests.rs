@@ -114,6 +114,7 @@ fn the_file_says_everything_that_can_be_said() {
                     "wg0",
                 ),
                 ipv4_only: true,
+                anonymous: false,
                 public_only: false,
             },
             waits: Waits {
@@ -233,7 +234,7 @@ fn one_default_cooldown_speaks_for_every_kind_that_is_not_named() {
 #[test]
 fn an_error_names_the_line_the_key_and_what_was_expected() {
     insta::assert_snapshot!(fault("verbose = 1\nsped = 2"), @"line 2: sped: unknown key `sped`, expected one of `temp_dir`, `state_dir`, `min_free`, `max_disk`, `max_torrents`, `quiet`, `verbose`, `log_format`, `progress`, `swarm`, `waits`, `serve`, `cooldown`");
-    insta::assert_snapshot!(fault("\n[swarm]\ndht-bootstrap = []"), @"line 3: swarm.dht-bootstrap: unknown key `dht-bootstrap`, expected one of `peers`, `trackers`, `trackers_file`, `use_trackers`, `dht`, `dht_bootstrap`, `lsd`, `upload`, `listen_port`, `peer_limit`, `download_limit`, `upload_limit`, `proxy`, `bind_device`, `ipv4_only` (keys are spelt with _, not -)");
+    insta::assert_snapshot!(fault("\n[swarm]\ndht-bootstrap = []"), @"line 3: swarm.dht-bootstrap: unknown key `dht-bootstrap`, expected one of `peers`, `trackers`, `trackers_file`, `use_trackers`, `dht`, `dht_bootstrap`, `lsd`, `upload`, `listen_port`, `peer_limit`, `download_limit`, `upload_limit`, `proxy`, `bind_device`, `ipv4_only`, `private` (keys are spelt with _, not -)");
     insta::assert_snapshot!(fault("\n\n[waits]\ntimeout = \"soon\""), @r#"line 4: waits.timeout: "soon": expected a duration such as 90s, 5m or 1h"#);
     insta::assert_snapshot!(fault("[waits]\ntimeout = 60"), @r#"line 2: waits.timeout: "60": expected a duration such as 90s, 5m or 1h"#);
     insta::assert_snapshot!(fault("[waits]\nmax_retries = 0"), @r#"line 2: waits.max_retries: "0": expected a number of at least 1"#);

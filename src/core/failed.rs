@@ -4,13 +4,19 @@
 //! `failed.toml` of the state directory, shared by every process. What counts as a failure of the torrent is
 //! not decided here: whatever is recorded cools down.
 
-use std::{collections::BTreeMap, net::IpAddr, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use time::{Date, Month, OffsetDateTime, Time};
 
 use super::{
-    Error,
+    Error, lock,
     settings::CooldownSettings,
     source::InfoHash,
     store::{Change, Document, Store},
@@ -300,6 +306,16 @@ impl Table {
         entry
     }
 
+    /// Takes entries over, unless there is a later failure of the same torrent.
+    fn adopt<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>) {
+        for entry in entries {
+            let key = (entry.info_hash, entry.client);
+            if self.entries.get(&key).is_none_or(|own| own.failed_at <= entry.failed_at) {
+                self.entries.insert(key, entry.clone());
+            }
+        }
+    }
+
     /// Drops a torrent's entries for every client.
     pub fn remove(&mut self, info_hash: &InfoHash) -> Vec<Entry> {
         let keys: Vec<Key> = self.of(info_hash).map(|entry| (entry.info_hash, entry.client)).collect();
@@ -343,17 +359,20 @@ impl Table {
 /// The table in its file, with the settings that rule it.
 ///
 /// Every method blocks: reading takes no lock, writing waits at most [`LOCK_WAIT`](super::store::LOCK_WAIT)
-/// for other processes. An error means that nothing was changed; whether to go on without the table is the
-/// caller's choice.
+/// for other processes. An error means that the file was not changed; whether to go on without it is the
+/// caller's choice. A failure that could not be written is known to this process all the same, and written with
+/// the next one that can be.
 pub struct FailedTable {
     store: Store<Table>,
     settings: CooldownSettings,
+    unwritten: Mutex<Table>,
 }
 
 impl FailedTable {
     /// The table of a state directory; nothing is touched yet.
     pub fn new(state_dir: &Path, settings: CooldownSettings) -> Self {
-        Self { store: Store::new(state_dir.join("failed.toml")), settings }
+        let store = Store::new(state_dir.join("failed.toml"));
+        Self { store, settings, unwritten: Mutex::default() }
     }
 
     /// The same table, waiting another time for its lock.
@@ -378,7 +397,7 @@ impl FailedTable {
         client: Option<IpAddr>,
         now: OffsetDateTime,
     ) -> Result<Option<Cooldown>, Error> {
-        let cooldown = self.store.read()?.check(info_hash, client, &self.settings, now);
+        let cooldown = self.cooling(info_hash, client, now)?;
         if let Some(Cooldown { entry, remaining }) = &cooldown {
             let (reason, left) = (entry.reason.escape_debug(), seconds(*remaining));
             tracing::info!("Torrent {info_hash} recently failed ({reason}). Cooldown: {left}s remaining.");
@@ -393,7 +412,24 @@ impl FailedTable {
         client: Option<IpAddr>,
         now: OffsetDateTime,
     ) -> Result<bool, Error> {
-        Ok(self.store.read()?.check(info_hash, client, &self.settings, now).is_some())
+        Ok(self.cooling(info_hash, client, now)?.is_some())
+    }
+
+    /// What could not be written counts as well, and also when the file cannot be read.
+    fn cooling(
+        &self,
+        info_hash: &InfoHash,
+        client: Option<IpAddr>,
+        now: OffsetDateTime,
+    ) -> Result<Option<Cooldown>, Error> {
+        let told = |table: &Table| table.check(info_hash, client, &self.settings, now);
+        let unwritten = told(&lock(&self.unwritten));
+        match self.store.read() {
+            Ok(table) => {
+                Ok(told(&table).into_iter().chain(unwritten).max_by_key(|cooldown| cooldown.remaining))
+            }
+            Err(error) => unwritten.map(Some).ok_or(error),
+        }
     }
 
     /// Records a failure; the entry says until when the torrent is left alone.
@@ -405,10 +441,21 @@ impl FailedTable {
         client: Option<IpAddr>,
         now: OffsetDateTime,
     ) -> Result<Entry, Error> {
-        let (entry, purged) = self.store.update(|table| {
+        let late = lock(&self.unwritten).clone();
+        let updated = self.store.update(|table| {
+            table.adopt(late.entries());
             let entry = table.record(info_hash, (kind, reason), client, &self.settings, now);
             Change::Write((entry, table.purge(&self.settings, now)))
+        });
+        let (entry, purged) = updated.inspect_err(|_| {
+            let mut unwritten = lock(&self.unwritten);
+            if let Ok(table) = self.store.read() {
+                unwritten.adopt(table.of(&info_hash));
+            }
+            unwritten.record(info_hash, (kind, reason), client, &self.settings, now);
+            unwritten.purge(&self.settings, now);
         })?;
+        lock(&self.unwritten).entries.retain(|key, entry| late.entries.get(key) != Some(entry));
         let (reason, left) =
             (entry.reason.escape_debug(), (entry.retry_at - entry.failed_at).whole_seconds());
         tracing::debug!("Marked torrent {info_hash} as failed: {reason}. Will cooldown for {left}s");
@@ -418,6 +465,7 @@ impl FailedTable {
 
     /// Forgets a torrent that succeeded; whether there was anything to forget. Free when there was not.
     pub fn forget(&self, info_hash: &InfoHash, now: OffsetDateTime) -> Result<bool, Error> {
+        lock(&self.unwritten).remove(info_hash);
         if !self.store.read()?.contains(info_hash) {
             return Ok(false);
         }
@@ -427,14 +475,20 @@ impl FailedTable {
     /// Drops the entries of these torrents, or every entry when none is named; returns what was dropped.
     pub fn clear(&self, info_hashes: &[InfoHash], now: OffsetDateTime) -> Result<Vec<Entry>, Error> {
         if info_hashes.is_empty() {
+            lock(&self.unwritten).remove_all();
             return self.drop_entries(now, Table::remove_all);
         }
+        info_hashes.iter().for_each(|hash| drop(lock(&self.unwritten).remove(hash)));
         self.drop_entries(now, |table| info_hashes.iter().flat_map(|hash| table.remove(hash)).collect())
     }
 
     /// The entries that still cool down, or with `all` also those that are over; the latest failure last.
     pub fn list(&self, all: bool, now: OffsetDateTime) -> Result<Vec<Listed>, Error> {
-        let table = self.store.read()?;
+        let mut table = self.store.read()?;
+        let unwritten = lock(&self.unwritten).clone();
+        if !unwritten.entries.is_empty() {
+            Arc::make_mut(&mut table).adopt(unwritten.entries());
+        }
         let listed = table.entries().map(|entry| (entry, entry.remaining(&self.settings, now)));
         let mut listed: Vec<Listed> = listed
             .filter(|(_, remaining)| all || remaining.is_some())
@@ -757,7 +811,8 @@ mod tests {
         std::fs::write(table.path(), newer).unwrap();
         let error = table.record(hash(1), FailureKind::Timeout, "late", None, NOON).unwrap_err().to_string();
         assert!(error.contains("version 2") && error.contains("failed.toml"), "{error}");
-        assert!(table.check(&hash(1), None, NOON).is_err());
+        assert!(table.check(&hash(2), None, NOON).is_err());
+        assert!(table.check(&hash(1), None, NOON).unwrap().is_some(), "what this process saw, it knows");
         assert!(table.forget(&hash(1), NOON).is_err());
         assert!(table.clear(&[], NOON).is_err());
         assert_eq!(std::fs::read_to_string(table.path()).unwrap(), newer);

@@ -94,7 +94,7 @@ pub async fn from_url(url: &Url, settings: &SwarmSettings) -> Result<Metainfo, E
 /// Passwords and passkeys of a URL are nobody's business but the server's.
 fn without_secrets(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or("?"), url.path())
+    format!("{}://{}{port}/…", url.scheme(), url.host_str().unwrap_or("?"))
 }
 
 /// The cause that says something: reqwest's own texts repeat the URL.

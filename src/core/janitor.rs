@@ -272,7 +272,8 @@ impl ScratchDir {
                 "swarmcat did not make it (there is no lock file beside it); move it away and try again";
             return Err(Error::storage("using directory", dir, io::Error::other(foreign)));
         }
-        lock.write_all_at(MARK, 0).map_err(failed)
+        // On disk before the directory is, so that no power cut leaves a directory that looks like somebody else's.
+        lock.write_all_at(MARK, 0).and_then(|()| lock.sync_all()).map_err(failed)
     }
 
     fn judge(&self, info_hash: &InfoHash, older_than: Duration, now: SystemTime) -> io::Result<Verdict> {

@@ -68,6 +68,8 @@ pub struct SwarmSettings {
     pub bind_device: Option<String>,
     /// Never use IPv6.
     pub ipv4_only: bool,
+    /// Tell neither peers nor trackers which program asks.
+    pub anonymous: bool,
     /// Whoever asks may be a stranger: reach nothing in private networks but the peers and trackers named here.
     pub public_only: bool,
 }
@@ -151,6 +153,7 @@ impl Default for SwarmSettings {
             proxy: None,
             bind_device: None,
             ipv4_only: false,
+            anonymous: false,
             public_only: false,
         }
     }

@@ -256,6 +256,11 @@ enum Loaded<T> {
     Corrupt(String),
 }
 
+/// What a text is, read as this program writes it and read as TOML.
+pub(crate) fn both_readings<T: Document>(text: &str) -> (Option<T>, Option<T>) {
+    (T::quick(text), toml::from_str(text).ok())
+}
+
 /// All that is read of a file that does not parse as a whole.
 #[derive(Deserialize)]
 struct Probe {

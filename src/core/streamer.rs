@@ -25,7 +25,7 @@ use url::Url;
 use super::{
     Error,
     content::Content,
-    failed::{Cooldown, FailedTable, FailureKind},
+    failed::{FailedTable, FailureKind},
     fetch,
     janitor::{Lease, ScratchDir, WriterLock},
     media::{FileSelector, Media},
@@ -213,11 +213,14 @@ impl Streamer {
         })
     }
 
+    /// A table that cannot be read costs the memory of failures, not the stream.
     fn check_cooldown(&self, info_hash: InfoHash, client: Option<IpAddr>) -> Result<(), Error> {
-        match self.table.check(&info_hash, client, OffsetDateTime::now_utc())? {
-            None => Ok(()),
-            Some(Cooldown { entry, remaining }) => {
-                Err(Error::Cooldown { info_hash, kind: entry.kind, reason: entry.reason, remaining })
+        match self.table.check(&info_hash, client, OffsetDateTime::now_utc()) {
+            Ok(None) => Ok(()),
+            Ok(Some(cooldown)) => Err(cooldown.into()),
+            Err(error) => {
+                tracing::warn!("torrent {info_hash}: going on without the table of failures: {error}");
+                Ok(())
             }
         }
     }

@@ -9,13 +9,19 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 /// Of this many seats, one is kept for the operator.
 const SPARE_SHARE: usize = 10;
+/// A new connection is not idle yet: what it has to ask is on its way.
+pub const TO_SAY_SOMETHING: Duration = Duration::from_millis(200);
 
 /// All connections of a server.
 #[derive(Debug)]
@@ -35,6 +41,7 @@ struct Seats {
 #[derive(Debug)]
 pub struct Seat {
     spare: bool,
+    entered: Instant,
     running: AtomicUsize,
     leave: CancellationToken,
 }
@@ -75,7 +82,8 @@ impl Crowd {
             if let Some(seated) = self.try_enter() {
                 return seated;
             }
-            left.await;
+            // Somebody leaves, or is idle by then.
+            let _ = timeout(TO_SAY_SOMETHING, left).await;
         }
     }
 
@@ -89,7 +97,8 @@ impl Crowd {
         if seats.taken.len() >= self.most {
             return None;
         }
-        let seat = Arc::new(Seat { spare, running: AtomicUsize::new(0), leave: CancellationToken::new() });
+        let (running, leave) = (AtomicUsize::new(0), CancellationToken::new());
+        let seat = Arc::new(Seat { spare, entered: Instant::now(), running, leave });
         let number = seats.next;
         seats.next += 1;
         seats.taken.insert(number, seat.clone());
@@ -107,7 +116,7 @@ impl Crowd {
 
 impl Seats {
     fn dismiss_idle(&mut self) {
-        let idle = self.taken.iter().find(|(_, seat)| !seat.is_running());
+        let idle = self.taken.iter().find(|(_, seat)| seat.is_idle());
         if let Some(number) = idle.map(|(number, _)| *number)
             && let Some(seat) = self.taken.remove(&number)
         {
@@ -125,6 +134,10 @@ impl Seat {
     /// Whether a request is being answered.
     pub fn is_running(&self) -> bool {
         self.running.load(Relaxed) > 0
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.is_running() && self.entered.elapsed() >= TO_SAY_SOMETHING
     }
 
     /// Marks a request as running.
@@ -169,11 +182,12 @@ mod tests {
         crowd.enter().now_or_never()
     }
 
-    #[test]
-    fn the_longest_idle_connection_gives_way_to_a_new_one() {
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_idle_connection_gives_way_to_a_new_one() {
         let crowd = Crowd::new(10);
         let seated: Vec<_> = (0..9).map(|_| enter(&crowd).expect("room")).collect();
         let _busy = seated[0].seat().run();
+        tokio::time::advance(TO_SAY_SOMETHING).await;
         let tenth = enter(&crowd).expect("the second gives way");
         assert!(!tenth.seat().is_spare());
         let dismissed: Vec<_> = seated.iter().map(|seated| seated.dismissed().now_or_never()).collect();
@@ -181,8 +195,19 @@ mod tests {
         assert_eq!(dismissed.iter().flatten().count(), 1);
     }
 
-    #[test]
-    fn where_all_are_busy_the_last_seats_are_the_operators_and_then_one_waits() {
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_has_just_come_is_waited_for() {
+        let crowd = Crowd::new(10);
+        let seated: Vec<_> = (0..10).map(|_| enter(&crowd).expect("room")).collect();
+        let mut waiting = std::pin::pin!(crowd.enter());
+        assert!(waiting.as_mut().now_or_never().is_none());
+        assert!(seated.iter().all(|seated| seated.dismissed().now_or_never().is_none()));
+        waiting.await;
+        assert!(seated[0].dismissed().now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_all_are_busy_the_last_seats_are_the_operators_and_then_one_waits() {
         let crowd = Crowd::new(10);
         let seated: Vec<_> = (0..10).map(|_| enter(&crowd).expect("room")).collect();
         let running: Vec<_> = seated.iter().map(|seated| seated.seat().run()).collect();

@@ -15,6 +15,7 @@ pub mod body;
 pub mod crowd;
 pub mod deliver;
 pub mod events;
+pub(crate) mod fuzzing;
 pub mod guard;
 pub mod lane;
 pub mod library;

@@ -1,6 +1,11 @@
 //! The failed-torrent table between processes, and under SIGKILL.
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use swarmcat::core::{
     failed::{FailedTable, FailureKind},
@@ -9,10 +14,12 @@ use swarmcat::core::{
 };
 use time::OffsetDateTime;
 
-use crate::worker::{self, Job, SHARED, Worker};
+use crate::{
+    support::Row,
+    worker::{self, Job, SHARED, Worker},
+};
 
 const WORKERS: u32 = 50;
-const KILLS: u32 = 300;
 
 fn recorded(dir: &Path) -> BTreeSet<InfoHash> {
     let table = FailedTable::new(dir, worker::settings());
@@ -20,8 +27,8 @@ fn recorded(dir: &Path) -> BTreeSet<InfoHash> {
     listed.into_iter().map(|listed| listed.entry.info_hash).collect()
 }
 
-#[test]
-fn fifty_processes_update_one_table_twenty_times_each_and_nothing_is_lost() {
+/// Everybody's updates at once; every one of them that was acknowledged must be seen afterwards.
+fn update_together() {
     let dir = tempfile::tempdir().unwrap();
     let workers: Vec<_> = (0..WORKERS).map(|number| Worker::start(Job::Update, dir.path(), number)).collect();
     workers.into_iter().for_each(Worker::finish);
@@ -37,41 +44,50 @@ fn fifty_processes_update_one_table_twenty_times_each_and_nothing_is_lost() {
     assert_eq!(worker::names(dir.path()), ["failed.toml", "failed.toml.lock"]);
 }
 
-/// One lane of kills; two lanes run at once to keep both the disk and the processes busy.
-fn kill_writers(kills: std::ops::Range<u32>) {
+#[test]
+fn fifty_processes_update_one_table_twenty_times_each_and_nothing_is_lost() {
+    let mut row = Row::new("C1", 1);
+    for number in 0..row.times() {
+        let began = Instant::now();
+        row.blocking_case(number, update_together);
+        row.took(began.elapsed());
+    }
+    row.end();
+}
+
+/// One kill of a writer in a table that has been written to before; what was acknowledged so far must be in it.
+fn kill_a_writer(dir: &Path, number: u32, acknowledged: &mut BTreeSet<InfoHash>) {
+    let mut worker = Worker::start(Job::UpdateForEver, dir, number);
+    let first = worker.told();
+    // Not a guess at how long something takes: any moment is a good one to be killed at.
+    std::thread::sleep(Duration::from_micros(rand::random_range(0..4000)));
+    let told = worker.kill();
+    let steps = std::iter::once(first).chain(told).map(|step| step.parse().unwrap());
+    acknowledged.extend(steps.map(|step| worker::hash(number, step)));
+
+    let recorded = recorded(dir);
+    let lost: Vec<_> = acknowledged.difference(&recorded).collect();
+    assert!(lost.is_empty(), "lost {lost:?}");
+    let unknown: Vec<_> = worker::names(dir)
+        .into_iter()
+        .filter(|name| !["failed.toml", "failed.toml.lock", "failed.toml.tmp"].contains(&name.as_str()))
+        .collect();
+    assert!(unknown.is_empty(), "left {unknown:?}");
+}
+
+#[test]
+fn kills_during_writes_tear_nothing_and_lose_no_acknowledged_row() {
+    let mut row = Row::new("F1", 60);
     let dir = tempfile::tempdir().unwrap();
     let mut acknowledged = BTreeSet::new();
-    for number in kills {
-        let mut worker = Worker::start(Job::UpdateForEver, dir.path(), number);
-        let first = worker.told();
-        // Not a guess at how long something takes: any moment is a good one to be killed at.
-        std::thread::sleep(Duration::from_micros(rand::random_range(0..4000)));
-        let told = worker.kill();
-        let steps = std::iter::once(first).chain(told).map(|step| step.parse().unwrap());
-        acknowledged.extend(steps.map(|step| worker::hash(number, step)));
-
-        let recorded = recorded(dir.path());
-        let lost: Vec<_> = acknowledged.difference(&recorded).collect();
-        assert!(lost.is_empty(), "kill {number} lost {lost:?}");
-        let unknown: Vec<_> = worker::names(dir.path())
-            .into_iter()
-            .filter(|name| !["failed.toml", "failed.toml.lock", "failed.toml.tmp"].contains(&name.as_str()))
-            .collect();
-        assert!(unknown.is_empty(), "kill {number} left {unknown:?}");
-
+    for number in 0..row.times() {
+        row.blocking_case(number, || kill_a_writer(dir.path(), number, &mut acknowledged));
         if number % 25 == 0 {
             FailedTable::new(dir.path(), worker::settings()).clear(&[], OffsetDateTime::now_utc()).unwrap();
             acknowledged.clear();
         }
     }
-}
-
-#[test]
-fn three_hundred_kills_during_writes_tear_nothing_and_lose_no_acknowledged_row() {
-    std::thread::scope(|scope| {
-        scope.spawn(|| kill_writers(0..KILLS / 2));
-        kill_writers(KILLS / 2..KILLS);
-    });
+    row.end();
 }
 
 #[test]

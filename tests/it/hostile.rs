@@ -3,7 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::{Answer, Behaviour, HttpTracker, KIB, MIB, Peer, Sandbox, Torrent};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::{Answer, Behaviour, HttpTracker, KIB, MIB, PATIENCE, Peer, Row, Sandbox, Torrent};
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
@@ -183,4 +185,94 @@ async fn a_tracker_that_never_stops_talking_is_not_listened_to() {
     let taken = tracker.wait_for_floods(tracker.announces().len()).await;
     // What the sockets' buffers hold counts as taken: a few mebibytes.
     assert!(taken.iter().all(|taken| *taken < 32 * MIB), "{taken:?}");
+}
+
+/// What a peer can do wrong on the wire after a handshake that is in order.
+fn wire_crimes() -> Vec<Behaviour> {
+    vec![
+        Behaviour::ChokeStorm { every: 1 },
+        Behaviour::HaveFlood,
+        Behaviour::Nonsense,
+        Behaviour::EndlessMessage,
+        Behaviour::WrongAhead,
+        Behaviour::BlocksOutside,
+        Behaviour::ByteASecond,
+        Behaviour::Corrupt,
+        Behaviour::SilentAccept,
+        Behaviour::NeverUnchoke,
+        Behaviour::Names("127.0.0.1:1".parse().unwrap()),
+    ]
+}
+
+/// Beside a good one it changes no byte and does not end the stream; alone it ends in a clean error, or in the bytes.
+async fn commits(behaviour: Behaviour, row: &mut Row) {
+    let torrent = Torrent::single(format!("{behaviour:?}.bin"), MIB).piece_length(128 * KIB).build();
+    let (bad, good) = (Peer::start(&torrent, behaviour).await, Peer::serving(&torrent).await);
+    let run = Sandbox::new().stream(torrent.hex()).peer(bad.addr()).peer(good.addr()).run().await;
+    row.took(run.took);
+    run.code(0).delivered(torrent.content());
+    let run = Sandbox::new().stream(torrent.hex()).peer(bad.addr()).impatient().run().await;
+    assert!([0, 4, 5].contains(&run.exit), "{}", run.report());
+    assert!(torrent.content().starts_with(&run.stdout) && (run.exit != 0 || !run.stdout.is_empty()));
+    let exit = run.exit;
+    run.code(exit);
+}
+
+#[tokio::test]
+async fn nothing_that_a_peer_says_changes_a_byte_or_hangs() {
+    let mut row = Row::new("B7", 1);
+    for _ in 0..row.times() {
+        for behaviour in wire_crimes() {
+            let mut seen = Row::new("", 1);
+            row.case(format!("{behaviour:?}"), commits(behaviour, &mut seen)).await;
+            row.worst_of(seen);
+        }
+    }
+    row.end();
+}
+
+/// Resident memory of a process, in MiB.
+fn resident(pid: i32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+}
+
+#[tokio::test]
+async fn strangers_at_the_listening_port_cost_no_memory() {
+    let mut row = Row::new("B8", 300);
+    let torrent = Torrent::single("listening.bin", MIB).build();
+    let peer = Peer::start(&torrent, Behaviour::NeverUnchoke).await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let sandbox = Sandbox::new();
+    let run =
+        sandbox.stream(torrent.hex()).peer(peer.addr()).args(["--listen-port", &port.to_string()]).spawn();
+    peer.wait_for("interest", |counts| counts.interested > 0).await;
+    let knock = |number: u32| async move {
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let hello = [b"\x13BitTorrent protocol".as_slice(), &[0; 8], &[7; 20], &[8; 20]].concat();
+        let said = match number % 4 {
+            0 => vec![0xff; 512],
+            1 => hello,
+            2 => hello[..30].to_vec(),
+            _ => Vec::new(),
+        };
+        let _ = stream.write_all(&said).await;
+        let _ = stream.shutdown().await;
+        // Whatever it says, it ends.
+        let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await.unwrap();
+    };
+    for number in 0..200 {
+        knock(number).await;
+    }
+    let before = resident(run.pid());
+    for number in 0..row.times() {
+        row.case(number, knock(number)).await;
+    }
+    let grown = resident(run.pid()) - before;
+    row.saw(grown.max(0.0), "MiB more");
+    row.case("memory", async { assert!(grown < 8.0, "{grown} MiB more") }).await;
+    peer.set(Behaviour::Serve);
+    run.finish().await.code(0).delivered(torrent.content());
+    row.end();
 }

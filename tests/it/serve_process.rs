@@ -13,7 +13,7 @@ use std::{
 use tokio::io::AsyncReadExt;
 
 use crate::support::{
-    Answer, Behaviour, HttpTracker, KIB, MIB, Peer, Sandbox, Seeder, Serve, Signal, Torrent, process,
+    Answer, Behaviour, HttpTracker, KIB, MIB, Peer, Row, Sandbox, Seeder, Serve, Signal, Torrent, process,
     serve::{path, succeeds},
 };
 
@@ -220,8 +220,8 @@ async fn systemd_hands_over_sockets_and_is_told_when_it_is_ready() {
     assert!(unix_path.exists(), "the socket is systemd's");
 }
 
-#[tokio::test]
-async fn cleanup_beside_it_never_takes_what_is_being_streamed() {
+/// A stream with cleanups beside it, one after the other.
+async fn cleaned_while_streamed() {
     let torrent = Torrent::single("film.mkv", 2 * MIB).piece_length(32 * KIB).build();
     let peer = Peer::start(&torrent, Behaviour::Rate { bytes_per_second: 1_000_000 }).await;
     let sandbox = Sandbox::new();
@@ -245,6 +245,15 @@ async fn cleanup_beside_it_never_takes_what_is_being_streamed() {
     serve.stop().await;
     let cleaned = sandbox.swarmcat(["cleanup", "--older-than", "0s", "--json"]).run().await.code(0).json();
     assert_eq!(cleaned["removed"][0]["info_hash"], torrent.hex());
+}
+
+#[tokio::test]
+async fn cleanup_beside_it_never_takes_what_is_being_streamed() {
+    let mut row = Row::new("C6", 3);
+    for number in 0..row.times() {
+        row.case(number, cleaned_while_streamed()).await;
+    }
+    row.end();
 }
 
 #[tokio::test]

@@ -91,6 +91,12 @@ impl Worker {
         panic!("the worker ended before it said anything");
     }
 
+    /// Stops it where it is, or lets it go on.
+    pub fn pause(&self, paused: bool) {
+        use rustix::process::{Pid, Signal, kill_process};
+        kill_process(Pid::from_child(&self.child), if paused { Signal::STOP } else { Signal::CONT }).unwrap();
+    }
+
     /// SIGKILL; what it had said until then and was not read yet.
     pub fn kill(mut self) -> Vec<String> {
         self.child.kill().unwrap();

@@ -21,9 +21,20 @@ mod steering;
 mod storage;
 mod verdict;
 
+pub(crate) use broker::fuzzing;
 pub use keeper::{KeeperGuard, Keeping};
 pub use search::{Found, Search};
 pub use session::{SwarmSession, Traffic};
 
-/// How we name ourselves to trackers and peers.
-const CLIENT_NAME: &str = concat!("swarmcat ", env!("CARGO_PKG_VERSION"));
+/// How we name ourselves to trackers and peers; nothing for those who want no name.
+fn client_name(settings: &crate::core::settings::SwarmSettings) -> &'static str {
+    if settings.anonymous { "" } else { concat!("swarmcat ", env!("CARGO_PKG_VERSION")) }
+}
+
+/// The identity of one run: who looks at it learns the program, or nothing.
+fn peer_id(settings: &crate::core::settings::SwarmSettings) -> librqbit_core::Id20 {
+    match settings.anonymous {
+        true => librqbit_core::Id20::new(rand::random()),
+        false => librqbit_core::peer_id::generate_azereus_style(*b"SC", (0, 1, 0, 0)),
+    }
+}

@@ -16,14 +16,14 @@ use librqbit::{
     ConnectionOptions, DhtSessionConfig, ListenerOptions, PeerConnectionOptions, Session, SessionOptions,
     SessionPersistenceConfig, dht::DhtPersistenceConfig, limits::LimitsConfig,
 };
-use librqbit_core::{Id20, peer_id::generate_azereus_style};
+use librqbit_core::Id20;
 use librqbit_dualstack_sockets::BindDevice;
 use librqbit_lsd::{LocalServiceDiscovery, LocalServiceDiscoveryOptions};
 use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    CLIENT_NAME, broker::Broker, dialer::Dialer, lobby::Lobby, search::Searcher, trackers::Announcer,
+    broker::Broker, client_name, dialer::Dialer, lobby::Lobby, search::Searcher, trackers::Announcer,
 };
 use crate::core::{
     Error,
@@ -205,7 +205,7 @@ fn run(boot: Boot, ready: oneshot::Sender<Started>) {
 impl Boot {
     async fn start(self) -> Started {
         let swarm = &self.settings.swarm;
-        let peer_id = generate_azereus_style(*b"SC", (0, 1, 0, 0));
+        let peer_id = super::peer_id(swarm);
         let dialer = Dialer::new(swarm);
         let lobby = Lobby::default();
         let broker = Broker::start(dialer.clone(), lobby.clone())
@@ -271,7 +271,7 @@ impl Boot {
             disable_upload: !swarm.upload,
             disable_local_service_discovery: !uses_lsd(swarm),
             ipv4_only: swarm.ipv4_only,
-            client_name_and_version: Some(CLIENT_NAME.into()),
+            client_name_and_version: Some(client_name(swarm).into()),
             ..SessionOptions::default()
         }
     }

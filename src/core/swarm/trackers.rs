@@ -379,8 +379,10 @@ fn client(
             attempt.follow()
         }
     });
-    let mut builder =
-        reqwest::Client::builder().timeout(timeout).redirect(redirects).user_agent(super::CLIENT_NAME);
+    let mut builder = reqwest::Client::builder().timeout(timeout).redirect(redirects);
+    if !settings.anonymous {
+        builder = builder.user_agent(super::client_name(settings));
+    }
     if let Some(mut trusted) = trusted {
         // The way to the proxy is the operator's as well.
         trusted.extend(settings.proxy.as_ref().and_then(Url::host_str).map(str::to_owned));

@@ -785,6 +785,8 @@ async fn a_full_server_sends_idle_clients_away_and_busy_ones_stay() {
     let world = setup().fake(LEN, End::Stalls, 10).limits(|limits| limits.connections = 10).start();
     let get = format!("GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", path(), world.address);
     let mut idle = world.connect().await;
+    // That it has nothing to say can only be seen by waiting.
+    tokio::time::sleep(crate::http::crowd::TO_SAY_SOMETHING).await;
     let mut busy = Vec::new();
     for _ in 0..9 {
         busy.push(world.send(&get).await);

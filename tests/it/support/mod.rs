@@ -12,6 +12,7 @@ pub mod libtorrent;
 pub mod peer;
 pub mod process;
 pub mod proxy;
+pub mod row;
 pub mod seeder;
 pub mod serve;
 pub mod swarmcat;
@@ -35,6 +36,7 @@ pub use self::{
     libtorrent::Libtorrent,
     peer::{Behaviour, Peer},
     proxy::SocksProxy,
+    row::Row,
     seeder::Seeder,
     serve::Serve,
     swarmcat::{Run, Sandbox, Signal, Stdout},

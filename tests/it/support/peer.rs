@@ -63,6 +63,20 @@ pub enum Behaviour {
     HugeMetadataSize,
     /// Answers no request for metadata until told to behave differently.
     WithholdMetadata,
+    /// Says a hundred thousand times that it has something, most of which there is not.
+    HaveFlood,
+    /// Says kilobytes of nonsense after the handshakes.
+    Nonsense,
+    /// Begins a message of two gigabytes, and goes on with it.
+    EndlessMessage,
+    /// Sends eight wrong blocks that nobody asked for with each that was.
+    WrongAhead,
+    /// Answers with blocks of places that the piece does not have.
+    BlocksOutside,
+    /// One byte a second.
+    ByteASecond,
+    /// Names this address as a peer (BEP 11), over and over.
+    Names(SocketAddr),
 }
 
 /// What the peer has seen, in all its connections.
@@ -81,6 +95,10 @@ pub struct Counts {
     pub chokes: usize,
     /// Pieces asked for.
     pub pieces: BTreeSet<u32>,
+    /// Who the others said they are: peer ids, and names in extended handshakes.
+    pub callers: BTreeSet<Vec<u8>>,
+    /// Lists of peers that we were sent (BEP 11).
+    pub exchanged: usize,
 }
 
 /// A peer on loopback; ends when dropped.

@@ -72,6 +72,11 @@ impl HttpTracker {
         Self { server: server.await, announces, answer }
     }
 
+    /// The requests themselves.
+    pub fn requests(&self) -> Vec<Request> {
+        self.server.requests()
+    }
+
     pub fn url(&self) -> String {
         self.server.url("announce")
     }

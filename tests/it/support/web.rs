@@ -15,6 +15,8 @@ use super::{Actor, until};
 pub struct Request {
     /// Path and query, as sent.
     pub target: String,
+    /// All header lines, as sent.
+    pub head: String,
 }
 
 impl Request {
@@ -172,7 +174,8 @@ async fn read_request(stream: &mut TcpStream) -> std::io::Result<Option<Request>
         }
     }
     let head = String::from_utf8_lossy(&head);
-    Ok(head.split(' ').nth(1).map(|target| Request { target: target.to_owned() }))
+    let target = head.split(' ').nth(1).map(str::to_owned);
+    Ok(target.map(|target| Request { target, head: head.into_owned() }))
 }
 
 fn head(status: u16, headers: &str) -> Vec<u8> {

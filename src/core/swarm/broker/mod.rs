@@ -27,6 +27,7 @@ use crate::core::{content::Content, lock, playhead::Playheads, source::InfoHash,
 mod blame;
 mod desk;
 mod exchange;
+pub(crate) mod fuzzing;
 mod link;
 mod outbox;
 mod peers;

@@ -1,8 +1,9 @@
 //! One connection of the scripted peer: handshake, metadata (BEP 9), bitfield, choking, blocks.
 
-use std::{collections::VecDeque, io, ops::ControlFlow, time::Duration};
+use std::{collections::VecDeque, io, net::SocketAddr, ops::ControlFlow, time::Duration};
 
 use bytes::{Buf, BytesMut};
+use rand::{RngCore, SeedableRng, rngs::StdRng};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -22,6 +23,8 @@ const RESERVED: [u8; 8] = [0, 0, 0, 0, 0, 0x10, 0, 0];
 const PEER_ID: &[u8; 20] = b"-TB0001-scriptedpeer";
 /// The number under which we want to be sent ut_metadata messages.
 const OUR_METADATA_ID: u8 = 2;
+/// The number under which we want to be sent lists of peers.
+const OUR_PEX_ID: u8 = 3;
 const METADATA_PIECE: usize = 16 * 1024;
 
 mod message {
@@ -94,7 +97,10 @@ async fn handshake(stream: &mut TcpStream, shared: &Shared, behaviour: Behaviour
     if theirs[..20] != *PROTOCOL || theirs[28..48] != info_hash {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    shared.counts.send_modify(|counts| counts.handshakes += 1);
+    shared.counts.send_modify(|counts| {
+        counts.handshakes += 1;
+        counts.callers.insert(theirs[48..].to_vec());
+    });
     if behaviour == Behaviour::WrongInfoHash {
         info_hash[0] ^= 1;
     }
@@ -108,6 +114,7 @@ impl Connection<'_> {
         }
         self.send_extended_handshake(start).await?;
         self.send_bitfield().await?;
+        self.misbehave(start).await?;
         let mut buffer = BytesMut::with_capacity(64 * 1024);
         loop {
             let may_send = self.may_send();
@@ -302,10 +309,56 @@ impl Connection<'_> {
         };
         let mut payload = [block.piece.to_be_bytes(), block.begin.to_be_bytes()].concat();
         payload.extend(bytes);
-        if self.now() == Behaviour::Corrupt {
-            payload[8] ^= 1;
+        match self.now() {
+            Behaviour::Corrupt => payload[8] ^= 1,
+            Behaviour::BlocksOutside => payload[4] = 0x7f,
+            Behaviour::WrongAhead => self.send_wrong_ahead(&payload).await?,
+            _ => {}
         }
         self.send(message::PIECE, &payload).await
+    }
+
+    /// Wrong blocks at the places after the one that was asked for.
+    async fn send_wrong_ahead(&mut self, asked: &[u8]) -> io::Result<()> {
+        for place in 1..=8u32 {
+            let mut payload = asked.to_vec();
+            payload[4..8].copy_from_slice(&(place * 16 * 1024).to_be_bytes());
+            payload[8..].fill(0xee);
+            self.send(message::PIECE, &payload).await?;
+        }
+        Ok(())
+    }
+
+    /// What is done once, after the handshakes.
+    async fn misbehave(&mut self, behaviour: Behaviour) -> io::Result<()> {
+        match behaviour {
+            Behaviour::HaveFlood => {
+                for number in 0..100_000u32 {
+                    self.send(message::HAVE, &number.wrapping_mul(0x9e37_79b9).to_be_bytes()).await?;
+                }
+                Ok(())
+            }
+            Behaviour::Nonsense => self.out.write_all(&nonsense(256 * 1024)).await,
+            Behaviour::EndlessMessage => {
+                self.out.write_all(&(i32::MAX as u32).to_be_bytes()).await?;
+                loop {
+                    self.out.write_all(&[7; 16 * 1024]).await?;
+                }
+            }
+            Behaviour::ByteASecond => loop {
+                self.out.write_all(&[0]).await?;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// Under the number that they chose for it.
+    async fn name_peer(&mut self, number: u8, named: SocketAddr) -> io::Result<()> {
+        let SocketAddr::V4(v4) = named else { return Ok(()) };
+        let added = [&v4.ip().octets()[..], &v4.port().to_be_bytes()].concat();
+        let message = Value::dict([("added", Value::Bytes(added)), ("added.f", Value::Bytes(vec![0]))]);
+        self.send(message::EXTENDED, &[&[number], &message.encode()[..]].concat()).await
     }
 
     async fn send_bitfield(&mut self) -> io::Result<()> {
@@ -324,7 +377,10 @@ impl Connection<'_> {
             Behaviour::HugeMetadataSize => 1 << 31,
             _ => self.shared.torrent.info().len() as i64,
         };
-        let numbers = Value::dict([("ut_metadata", Value::Int(OUR_METADATA_ID.into()))]);
+        let numbers = Value::dict([
+            ("ut_metadata", Value::Int(OUR_METADATA_ID.into())),
+            ("ut_pex", Value::Int(OUR_PEX_ID.into())),
+        ]);
         let handshake = Value::dict([("m", numbers), ("metadata_size", Value::Int(size))]);
         self.send(message::EXTENDED, &[&[0], &handshake.encode()[..]].concat()).await
     }
@@ -336,6 +392,19 @@ impl Connection<'_> {
             0 => {
                 let number = dict.get("m").and_then(|m| m.get("ut_metadata")).and_then(Value::as_int);
                 self.their_metadata_id = number.unwrap_or(0) as u8;
+                if let Some(Value::Bytes(name)) = dict.get("v") {
+                    self.count(|counts| {
+                        counts.callers.insert(name.clone());
+                    });
+                }
+                let number = dict.get("m").and_then(|m| m.get("ut_pex")).and_then(Value::as_int);
+                match (self.now(), number) {
+                    (Behaviour::Names(named), Some(number)) => self.name_peer(number as u8, named).await,
+                    _ => Ok(()),
+                }
+            }
+            OUR_PEX_ID => {
+                self.count(|counts| counts.exchanged += 1);
                 Ok(())
             }
             OUR_METADATA_ID if dict.get("msg_type") == Some(&Value::Int(0)) => {
@@ -381,6 +450,13 @@ impl Connection<'_> {
         let len = (payload.len() as u32 + 1).to_be_bytes();
         self.out.write_all(&[&len[..], &[id], payload].concat()).await
     }
+}
+
+/// The same in every run.
+fn nonsense(len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    StdRng::seed_from_u64(7).fill_bytes(&mut bytes);
+    bytes
 }
 
 fn block(payload: &[u8]) -> io::Result<Block> {

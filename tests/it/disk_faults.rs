@@ -1,0 +1,250 @@
+//! Disks that fail while torrents are served from them: calls that return errors, file systems that fill up, a machine
+//! that loses power. Bytes that are given are right, or the connection visibly fails.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
+
+use rand::Rng;
+
+use crate::support::{
+    KIB, MIB, Peer, Row, Sandbox, Serve, Signal, Torrent, process,
+    serve::{Answer, path},
+};
+
+/// What came is the file's beginning, and less than all of it is not called complete.
+#[track_caller]
+fn honest(answer: &Answer, torrent: &Torrent) {
+    match answer.status {
+        200 => {
+            assert!(torrent.content().starts_with(&answer.body), "wrong bytes of {}", answer.body.len());
+            assert_eq!(answer.headers["content-length"], torrent.content().len().to_string());
+        }
+        500 | 503 | 504 | 507 => drop(answer.kind()),
+        status => panic!("{status}: {}", answer.text()),
+    }
+}
+
+fn film() -> Torrent {
+    Torrent::single("film.mkv", 4 * MIB).piece_length(64 * KIB).build()
+}
+
+/// strace on the torrent's one file, in which the `nth` of these calls fails.
+fn injecting(sandbox: &Sandbox, torrent: &Torrent, calls: &str, fault: &str) -> Vec<String> {
+    let file = sandbox.torrent_dir(torrent).join("0-film.mkv").display().to_string();
+    let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:{fault}"));
+    ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-P", &file, "-e", &trace, "-e", &inject]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+const READS: &str = "read,pread64,preadv,preadv2,sendfile,splice,copy_file_range";
+const WRITES: &str = "write,pwrite64,pwritev,pwritev2";
+
+/// Once the disk works again, so does the server. Calls are counted by thread, so that a few more may fail before.
+async fn recovers(serve: &Serve, torrent: &Torrent) {
+    for _ in 0..40 {
+        let answer = serve.get(&path(torrent)).await;
+        honest(&answer, torrent);
+        if answer.body == torrent.content() {
+            return;
+        }
+    }
+    panic!("it does not recover");
+}
+
+/// A finished file whose disk fails at the `nth` read; another torrent is served as if nothing were.
+async fn read_error(nth: u32, other: &Torrent, peer: &Peer) {
+    let (torrent, sandbox) = (film(), Sandbox::new());
+    let seed = Peer::serving(&torrent).await;
+    sandbox.stream(torrent.hex()).peer(seed.addr()).run().await.code(0);
+    let broken = injecting(&sandbox, &torrent, READS, &format!("error=EIO:when={nth}"));
+    let serve = Serve::start(sandbox.serve().peer(seed.addr()).peer(peer.addr()).under(broken)).await;
+    honest(&serve.get(&path(&torrent)).await, &torrent);
+    assert!(serve.get(&path(other)).await.body == other.content(), "another torrent");
+    recovers(&serve, &torrent).await;
+    assert_eq!(serve.metric("swarmcat_panics_total").await, 0.0);
+    serve.stop().await;
+}
+
+/// A download whose disk fails at the `nth` write.
+async fn write_error(nth: u32, fault: &str) {
+    let (torrent, sandbox) = (film(), Sandbox::new());
+    let peer = Peer::serving(&torrent).await;
+    let broken = injecting(&sandbox, &torrent, WRITES, &format!("error={fault}:when={nth}"));
+    let serve = Serve::start(sandbox.serve().peer(peer.addr()).under(broken)).await;
+    let first = serve.get(&path(&torrent)).await;
+    honest(&first, &torrent);
+    recovers(&serve, &torrent).await;
+    assert!(sandbox.failed().is_empty(), "a disk is not the torrent's fault");
+    serve.stop().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_once_gives_no_wrong_byte() {
+    let mut row = Row::new("F4", 2);
+    let other = Torrent::single("other.mkv", MIB).build();
+    let peer = Peer::serving(&other).await;
+    for number in 0..row.times() {
+        let began = Instant::now();
+        let nth = if number < 4 { number + 1 } else { rand::random_range(1..40) };
+        row.case(format!("read {nth}"), read_error(nth, &other, &peer)).await;
+        for fault in ["EIO", "ENOSPC"] {
+            row.case(format!("write {nth} {fault}"), write_error(nth, fault)).await;
+        }
+        row.took(began.elapsed());
+    }
+    row.end();
+}
+
+/// A server whose temp directory is a file system of its own, with room for one film and not for two.
+async fn small_temp_dir() {
+    let (torrent, sandbox) = (film(), Sandbox::new());
+    let peer = Peer::serving(&torrent).await;
+    let serve = sandbox.serve().peer(peer.addr()).args(["--min-free", "0"]);
+    let serve = Serve::start(serve.with_small_disk(&sandbox.temp(), 6 * MIB)).await;
+    let root = PathBuf::from(format!("/proc/{}/root", serve.run.pid()));
+    let filler = root.join(sandbox.temp().join("filler").strip_prefix("/").unwrap());
+    fs::write(&filler, vec![0; 3 * MIB]).unwrap();
+    let refused = serve.get(&path(&torrent)).await;
+    assert_eq!((refused.status, refused.kind()), (507, "storage".to_owned()));
+    assert_eq!(serve.get("/health").await.status, 200, "the server itself is well");
+    fs::remove_file(&filler).unwrap();
+    let answer = serve.get(&path(&torrent)).await;
+    assert!(answer.status == 200 && answer.body == torrent.content(), "{}", answer.status);
+    assert!(sandbox.failed().is_empty());
+    serve.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_temp_directory_is_said_and_used_again_once_there_is_room() {
+    let mut row = Row::new("F3", 1);
+    for number in 0..row.times() {
+        let began = Instant::now();
+        row.case(number, small_temp_dir()).await;
+        row.took(began.elapsed());
+    }
+    row.end();
+}
+
+/// Runs a command of the machine, which must succeed.
+fn must(line: &[&str]) {
+    let output = process::output(Command::new(line[0]).args(&line[1..]).stderr(std::process::Stdio::piped()));
+    assert!(output.status.success(), "{line:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A file system in a file, mounted until dropped.
+struct Loop {
+    image: PathBuf,
+    at: PathBuf,
+}
+
+impl Loop {
+    fn make(image: &Path, at: &Path) -> Self {
+        fs::File::create(image).unwrap().set_len(64 << 20).unwrap();
+        must(&["mkfs.ext4", "-q", image.to_str().unwrap()]);
+        Self::mount(image, at)
+    }
+
+    fn mount(image: &Path, at: &Path) -> Self {
+        fs::create_dir_all(at).unwrap();
+        must(&["mount", "-o", "loop", image.to_str().unwrap(), at.to_str().unwrap()]);
+        Self { image: image.to_owned(), at: at.to_owned() }
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.at).status();
+    }
+}
+
+/// How many writes the disk under a directory has had.
+fn writes_to(dir: &Path) -> String {
+    let device = fs::metadata(dir).unwrap().dev();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let counts = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat")).unwrap();
+    counts.split_whitespace().nth(4).unwrap().to_owned()
+}
+
+/// Pulls the plug: the image as it is at this moment, mounted elsewhere. Its journal is played back as after a crash, and
+/// what the kernel had not written is lost. Whoever writes is stopped meanwhile; should the kernel write, it is done again.
+fn pull_the_plug(disk: &Loop, to: &Path) -> Loop {
+    let copy = to.join("copy.img");
+    loop {
+        let before = writes_to(&disk.at);
+        fs::copy(&disk.image, &copy).unwrap();
+        if writes_to(&disk.at) == before {
+            return Loop::mount(&copy, &to.join("copy"));
+        }
+    }
+}
+
+/// What a crash left of the directories is good for a stream, a look at the table, and a cleanup.
+async fn good_after_a_crash(torrent: &Torrent, peer: &Peer, copy: &Path) {
+    let sandbox = Sandbox::new();
+    let dirs = |state: &str, temp: &str| {
+        [("--state-dir", state), ("--temp-dir", temp)]
+            .map(|(flag, dir)| [flag.to_owned(), copy.join(dir).display().to_string()])
+            .concat()
+    };
+    let args = dirs("state", "temp");
+    sandbox.swarmcat(["failed", "list"]).args(&args).run().await.code(0);
+    let aside = fs::read_dir(copy.join("state"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let aside: Vec<_> = aside.filter(|name| name.contains("corrupt")).collect();
+    assert!(aside.is_empty(), "the table is whole: {aside:?}");
+    let stream = sandbox.stream(torrent.hex()).peer(peer.addr()).args(&args);
+    let stream = stream.args(["--min-free", "0"]).run().await;
+    stream.code(0).delivered(torrent.content());
+    sandbox.swarmcat(["cleanup", "--older-than", "0s"]).args(&args).run().await.code(0);
+    let left = crate::worker::names(&copy.join("temp"));
+    assert_eq!(left, [""; 0], "nothing is left that cleanup does not know");
+}
+
+#[tokio::test]
+#[ignore = "needs root, to mount"]
+async fn a_machine_that_loses_power_finds_everything_in_order() {
+    let mut row = Row::new("C8", 5);
+    let (torrent, sandbox) = (film(), Sandbox::new());
+    let peer = Peer::serving(&torrent).await;
+    let disk = Loop::make(&sandbox.path("disk.img"), &sandbox.path("disk"));
+    for dir in ["state", "temp"] {
+        fs::create_dir(disk.at.join(dir)).unwrap();
+    }
+    for number in 0..row.times() {
+        let began = Instant::now();
+        row.case(number, lose_power(&sandbox, &disk, &torrent, &peer)).await;
+        row.took(began.elapsed());
+    }
+    row.end();
+}
+
+async fn lose_power(sandbox: &Sandbox, disk: &Loop, torrent: &Torrent, peer: &Peer) {
+    let dir = |name: &str| disk.at.join(name).display().to_string();
+    let args = ["--state-dir".to_owned(), dir("state"), "--temp-dir".to_owned(), dir("temp")];
+    let mut writer =
+        crate::worker::Worker::start(crate::worker::Job::UpdateForEver, &disk.at.join("state"), 1);
+    let stream = sandbox.stream(torrent.hex()).peer(peer.addr()).args(&args).args(["--min-free", "0"]);
+    let run = stream.spawn();
+    run.wait_for_bytes(MIB).await;
+    for _ in 0..rand::rng().random_range(0..30) {
+        writer.told();
+    }
+    let room = tempfile::tempdir().unwrap();
+    writer.pause(true);
+    run.signal(Signal::STOP);
+    let copy = pull_the_plug(disk, room.path());
+    writer.pause(false);
+    run.signal(Signal::CONT);
+    writer.kill();
+    run.finish().await.code(0);
+    good_after_a_crash(torrent, peer, &copy.at).await;
+    drop(copy);
+    sandbox.swarmcat(["cleanup", "--older-than", "0s"]).args(&args).run().await.code(0);
+}

@@ -1,0 +1,159 @@
+//! What others learn of whoever uses it: nothing before a torrent is asked for, no name with `--private`, and no secret in
+//! any log.
+
+use crate::support::{
+    Answer, Behaviour, ClosedPort, DhtNode, HttpTracker, MIB, Peer, Sandbox, Serve, Signal, Torrent,
+    WebServer, web::Reply,
+};
+
+const SECRET: &str = "0123secretpasskey";
+
+fn tells(callers: &std::collections::BTreeSet<Vec<u8>>) -> bool {
+    callers.iter().any(|name| name.starts_with(b"-SC") || name.starts_with(b"swarmcat"))
+}
+
+/// What a peer and a tracker hear of a run.
+async fn heard(private: bool) -> (bool, bool) {
+    let torrent = Torrent::single("whoever.bin", MIB).build();
+    let peer = Peer::serving(&torrent).await;
+    let tracker = HttpTracker::start(Answer::Peers(vec![peer.addr()])).await;
+    let mut stream = Sandbox::new().stream(torrent.hex()).tracker(tracker.url());
+    if private {
+        stream = stream.arg("--private");
+    }
+    stream.run().await.code(0).delivered(torrent.content());
+    let named = |head: &str| head.to_lowercase().contains("user-agent") || head.contains("-SC");
+    (tells(&peer.counts().callers), tracker.requests().iter().any(|request| named(&request.head)))
+}
+
+#[tokio::test]
+async fn a_private_run_tells_no_peer_and_no_tracker_its_name() {
+    assert_eq!(heard(false).await, (true, true), "the test hears names");
+    assert_eq!(heard(true).await, (false, false));
+}
+
+#[tokio::test]
+async fn a_private_run_asks_no_dht_even_where_it_is_told_to() {
+    let torrent = Torrent::single("private.bin", MIB).build();
+    let peer = Peer::serving(&torrent).await;
+    let dht = DhtNode::start([]).await;
+    let sandbox = Sandbox::new();
+    let trace = sandbox.path("trace");
+    let strace = ["strace", "-f", "-qq", "-e", "trace=network", "-o", trace.to_str().unwrap()];
+    let stream = sandbox.stream(torrent.hex()).peer(peer.addr()).dht(dht.addr()).args(["--lsd", "--private"]);
+    stream.under(strace).run().await.code(0).delivered(torrent.content());
+    let calls = std::fs::read_to_string(trace).unwrap();
+    // Peers are connected to; datagrams are sent to an address.
+    let (connected, sent): (Vec<_>, Vec<_>) =
+        addressed(&calls).into_iter().partition(|line| line.contains("connect("));
+    assert!(!connected.is_empty() && sent.is_empty(), "{sent:?}");
+}
+
+/// The addresses that a traced program sent something to, or connected to.
+fn addressed(trace: &str) -> Vec<&str> {
+    let calls = ["connect(", "sendto(", "sendmsg(", "sendmmsg("];
+    let outside = |line: &&str| {
+        calls.iter().any(|call| line.contains(call))
+            && (line.contains("sin_addr") || line.contains("sin6_addr"))
+    };
+    trace.lines().filter(outside).collect()
+}
+
+#[tokio::test]
+async fn a_server_that_was_asked_for_no_torrent_talks_to_nobody() {
+    let sandbox = Sandbox::new();
+    let trace = sandbox.path("trace");
+    // With the DHT, local discovery and trackers as they are by default.
+    let serve = sandbox.swarmcat(["serve", "--listen", "127.0.0.1:0", "--lsd"]);
+    let strace = ["strace", "-D", "-f", "-qq", "-e", "trace=network", "-o", trace.to_str().unwrap()];
+    let serve = Serve::start(serve.under(strace)).await;
+    for target in ["/health", "/metrics", "/torrents", "/admin/failed-torrents", "/openapi.json"] {
+        assert_eq!(serve.get(target).await.status, 200, "{target}");
+    }
+    serve.stop().await;
+    sandbox.swarmcat(["failed", "list"]).run().await.code(0);
+    let calls = std::fs::read_to_string(trace).unwrap();
+    assert!(calls.contains("listen("), "{calls}");
+    assert_eq!(addressed(&calls), [""; 0]);
+}
+
+#[tokio::test]
+async fn commands_that_need_no_network_open_no_socket() {
+    let torrent = Torrent::single("listed.bin", MIB).build();
+    let sandbox = Sandbox::new();
+    let file = sandbox.write("some.torrent", torrent.metainfo());
+    for args in [
+        vec!["failed", "list"],
+        vec!["failed", "clear"],
+        vec!["cleanup"],
+        vec!["stream", "-l", file.to_str().unwrap()],
+    ] {
+        let trace = sandbox.path("trace");
+        let strace = ["strace", "-f", "-qq", "-e", "trace=socket", "-o", trace.to_str().unwrap()];
+        sandbox.swarmcat(&args).under(strace).run().await.code(0);
+        let calls = std::fs::read_to_string(&trace).unwrap();
+        assert!(!calls.contains("AF_INET"), "{args:?}: {calls}");
+    }
+}
+
+#[tokio::test]
+async fn no_log_and_no_error_has_a_passkey() {
+    let torrent = Torrent::single("passkey.bin", MIB).build();
+    let closed = ClosedPort::reserve();
+    let peer = Peer::start(&torrent, Behaviour::NeverUnchoke).await;
+    let answers = [
+        Answer::empty(),
+        Answer::Failure("no".into()),
+        Answer::ServerError,
+        Answer::Garbage,
+        Answer::Redirect(format!("http://{}/{SECRET}/announce", closed.addr())),
+        Answer::Peers(vec![peer.addr()]),
+    ];
+    for answer in answers {
+        let tracker = HttpTracker::start(answer.clone()).await;
+        let url = tracker.url().replace("/announce", &format!("/{SECRET}/announce?passkey={SECRET}"));
+        let source = format!(
+            "{}&tr={}",
+            torrent.magnet(),
+            percent_encoding::utf8_percent_encode(&url, percent_encoding::NON_ALPHANUMERIC)
+        );
+        for form in ["text", "json"] {
+            let sandbox = Sandbox::new();
+            let stream =
+                sandbox.stream(&source).tracker(&url).tracker(format!("udp://{}/{SECRET}", closed.addr()));
+            let run =
+                stream.args(["-vvv", "--log-format", form, "--progress", "json"]).impatient().run().await;
+            assert!(tracker.announces().len() + tracker.requests().len() > 0, "{}", run.report());
+            assert!(!run.stderr_text().contains(SECRET), "{answer:?}, {form}: {}", run.stderr_text());
+            assert!(sandbox.failed().iter().all(|row| !row.reason.contains(SECRET)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_log_of_a_server_has_a_passkey_of_a_request() {
+    let torrent = Torrent::single("asked.bin", MIB).build();
+    let tracker = HttpTracker::start(Answer::Failure("no".into())).await;
+    let sandbox = Sandbox::new();
+    let serve = sandbox.serve().args(["-vvv", "--allow-private-peers"]).impatient();
+    let serve = Serve::start(serve).await;
+    let url = tracker.url().replace("/announce", &format!("/{SECRET}/announce"));
+    let url = percent_encoding::utf8_percent_encode(&url, percent_encoding::NON_ALPHANUMERIC);
+    let answer = serve.get(&format!("/stream/proxy/{}?tr={url}", torrent.hex())).await;
+    assert!(answer.status != 200 && !answer.text().contains(SECRET), "{}", answer.text());
+    assert!(!tracker.requests().is_empty());
+    serve.run.signal(Signal::TERM);
+    let told = serve.run.finish().await.stderr_text();
+    assert!(!told.contains(SECRET), "{told}");
+}
+
+#[tokio::test]
+async fn no_log_has_the_secret_of_a_source_that_is_a_url() {
+    let server = WebServer::start(|_| Reply::Status(403)).await;
+    for url in
+        [server.url(&format!("x.torrent?passkey={SECRET}")), server.url(&format!("{SECRET}/x.torrent"))]
+    {
+        let run = Sandbox::new().stream(&url).arg("-vvv").run().await;
+        assert!(run.exit != 0 && !run.stderr_text().contains(SECRET), "{}", run.report());
+    }
+}
