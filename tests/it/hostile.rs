@@ -190,11 +190,11 @@ async fn a_tracker_that_never_stops_talking_is_not_listened_to() {
 /// What a peer can do wrong on the wire after a handshake that is in order.
 fn wire_crimes() -> Vec<Behaviour> {
     vec![
-        Behaviour::ChokeStorm,
+        Behaviour::ChokeStorm { every: 1 },
         Behaviour::HaveFlood,
         Behaviour::Nonsense,
         Behaviour::EndlessMessage,
-        Behaviour::UnaskedBlocks,
+        Behaviour::WrongAhead,
         Behaviour::BlocksOutside,
         Behaviour::ByteASecond,
         Behaviour::Corrupt,

@@ -1,6 +1,7 @@
 //! What can be seen of swarmcat from outside: the program as a process, in swarms on loopback.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test stops where its world is not what it built")]
 
+mod broker;
 mod choosing;
 mod cleanup;
 mod cli;

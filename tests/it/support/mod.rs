@@ -8,6 +8,7 @@ pub mod aria2;
 pub mod bencode;
 pub mod chromium;
 pub mod dht;
+pub mod libtorrent;
 pub mod peer;
 pub mod process;
 pub mod proxy;
@@ -17,6 +18,7 @@ pub mod serve;
 pub mod swarmcat;
 pub mod torrent;
 pub mod tracker;
+pub mod transmission;
 pub mod web;
 
 use std::{future::Future, net::SocketAddr, sync::LazyLock, time::Duration};
@@ -31,6 +33,7 @@ pub use self::{
     aria2::Aria2,
     chromium::{Chromium, Page},
     dht::DhtNode,
+    libtorrent::Libtorrent,
     peer::{Behaviour, Peer},
     proxy::SocksProxy,
     row::Row,
@@ -39,6 +42,7 @@ pub use self::{
     swarmcat::{Run, Sandbox, Signal, Stdout},
     torrent::{KIB, MIB, Torrent},
     tracker::{Answer, HttpTracker, UdpTracker},
+    transmission::Transmission,
     web::WebServer,
 };
 

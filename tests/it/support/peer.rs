@@ -26,8 +26,27 @@ pub enum Behaviour {
     ChokeAfter { blocks: usize, pause: Duration },
     /// After so many blocks in all: stays connected, and answers what is pending when told to serve again.
     StallAfter { blocks: usize },
+    /// Chokes after every so many blocks, forgets what was requested, and unchokes at once.
+    ChokeStorm { every: usize },
+    /// Says a hundred times before every block what it said before: what it has, what nobody has, that it does not choke.
+    Chatter,
     /// Sends every block with one bit flipped.
     Corrupt,
+    /// Sends every block twice.
+    Twice,
+    /// Sends after every block three that nobody asked for, with wrong bytes: the same, one at an odd place, and one of a
+    /// piece that does not exist.
+    Unasked,
+    /// Answers the last request first.
+    Backwards,
+    /// Sends before every block messages that nobody knows, and some of extensions that were not agreed on.
+    Babble,
+    /// Has every other piece at first, and one more with every block that it sends.
+    Trickle,
+    /// Announces a message of a megabyte after so many blocks on a connection, and begins it.
+    Oversized { blocks: usize },
+    /// Says that it has twice as many pieces as there are.
+    WrongBitfield,
     /// Closes each connection after so many blocks on it.
     DisconnectAfter { blocks: usize },
     /// Sends at most this many bytes a second on each connection.
@@ -44,8 +63,6 @@ pub enum Behaviour {
     HugeMetadataSize,
     /// Answers no request for metadata until told to behave differently.
     WithholdMetadata,
-    /// Chokes and unchokes after every block.
-    ChokeStorm,
     /// Says a hundred thousand times that it has something, most of which there is not.
     HaveFlood,
     /// Says kilobytes of nonsense after the handshakes.
@@ -53,7 +70,7 @@ pub enum Behaviour {
     /// Begins a message of two gigabytes, and goes on with it.
     EndlessMessage,
     /// Sends eight wrong blocks that nobody asked for with each that was.
-    UnaskedBlocks,
+    WrongAhead,
     /// Answers with blocks of places that the piece does not have.
     BlocksOutside,
     /// One byte a second.

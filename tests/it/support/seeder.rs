@@ -1,6 +1,12 @@
 //! A real seeder: a librqbit session in the test process, with nothing but its loopback listener switched on.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::Path, sync::Arc, time::Instant};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
+    path::Path,
+    sync::Arc,
+    time::Instant,
+};
 
 use librqbit::{
     AddTorrent, AddTorrentOptions, ListenerOptions, Session, SessionOptions, limits::LimitsConfig,
@@ -20,18 +26,23 @@ pub struct Seeder {
 
 impl Seeder {
     pub async fn start(torrent: &Torrent) -> Self {
-        Self::limited(torrent, None).await
+        Self::start_at(torrent, Ipv4Addr::LOCALHOST.into()).await
+    }
+
+    /// On an address of its own: `127.0.0.x` or `::1`.
+    pub async fn start_at(torrent: &Torrent, ip: IpAddr) -> Self {
+        Self::limited(torrent, ip, None).await
     }
 
     /// Sends at most this many bytes a second (librqbit needs at least 16384).
     pub async fn with_upload_limit(torrent: &Torrent, bytes_per_second: u32) -> Self {
-        Self::limited(torrent, NonZeroU32::new(bytes_per_second)).await
+        Self::limited(torrent, Ipv4Addr::LOCALHOST.into(), NonZeroU32::new(bytes_per_second)).await
     }
 
-    async fn limited(torrent: &Torrent, upload_limit: Option<NonZeroU32>) -> Self {
+    async fn limited(torrent: &Torrent, ip: IpAddr, upload_limit: Option<NonZeroU32>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         torrent.write_content(dir.path());
-        let addr = SocketAddr::from(([127, 0, 0, 1], 0));
+        let addr = SocketAddr::new(ip, 0);
         let mut seeder = Self { torrent: torrent.clone(), dir, addr, upload_limit, session: None };
         seeder.resume().await;
         seeder
@@ -95,9 +106,9 @@ fn session_options(addr: SocketAddr, upload_limit: Option<NonZeroU32>) -> Sessio
         dht: None,
         disable_trackers: true,
         disable_local_service_discovery: true,
-        listen: Some(ListenerOptions { listen_addr: addr, ipv4_only: true, ..Default::default() }),
+        listen: Some(ListenerOptions { listen_addr: addr, ipv4_only: addr.is_ipv4(), ..Default::default() }),
         ratelimits: LimitsConfig { upload_bps: upload_limit, download_bps: None },
-        ipv4_only: true,
+        ipv4_only: addr.is_ipv4(),
         ..Default::default()
     }
 }

@@ -120,6 +120,8 @@ pub struct Desk {
     gone: HashMap<SocketAddr, u64>,
     next_key: u32,
     tally: Tally,
+    /// Bytes that came in vain because we asked for them; what nobody asked for is no reason to ask less.
+    repeated: u64,
     actions: Vec<Action>,
 }
 
@@ -139,6 +141,7 @@ impl Desk {
             gone: HashMap::new(),
             next_key: 0,
             tally: Tally::default(),
+            repeated: 0,
             actions: Vec::new(),
         }
     }
@@ -245,22 +248,26 @@ impl Desk {
         self.fill_all(now);
     }
 
-    /// A peer said what it has.
+    /// A peer said what it has; one that speaks of another number of pieces means another torrent, and is left.
     pub fn has_all_of(&mut self, key: PeerKey, bits: &[u8], now: Instant) {
-        if let Some(peer) = self.peers.get_mut(&key) {
-            peer.has.set_all(bits);
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        if !peer.has.set_all(bits, self.geometry.pieces()) {
+            self.actions.push(Action::Link(key, Order::Leave("its bit field has the wrong length")));
+            return self.leave(key, now);
         }
         self.show_interest(key);
         self.fill(key, now);
     }
 
-    /// A peer has one piece more.
-    pub fn has(&mut self, key: PeerKey, piece: u32, now: Instant) {
-        if let Some(peer) = self.peers.get_mut(&key) {
-            peer.has.set(piece, self.geometry.pieces());
+    /// A peer has one piece more. Whether that is news, and so for librqbit's ears.
+    pub fn has(&mut self, key: PeerKey, piece: u32, now: Instant) -> bool {
+        let Some(peer) = self.peers.get_mut(&key) else { return false };
+        let news = peer.has.set(piece, self.geometry.pieces());
+        if news {
+            self.show_interest(key);
+            self.fill(key, now);
         }
-        self.show_interest(key);
-        self.fill(key, now);
+        news
     }
 
     /// A peer said how many requests it queues.
@@ -291,20 +298,27 @@ impl Desk {
         }
     }
 
-    /// A peer lets us ask.
-    pub fn unchoked(&mut self, key: PeerKey, now: Instant) {
-        if let Some(peer) = self.peers.get_mut(&key) {
-            peer.choking = None;
+    /// A peer lets us ask. Whether librqbit must hear of it, which hears of no choke: once.
+    pub fn unchoked(&mut self, key: PeerKey, now: Instant) -> bool {
+        let Some(peer) = self.peers.get_mut(&key).filter(|peer| !peer.is_open()) else { return false };
+        peer.choking = None;
+        let first = peer.choked_at.is_none();
+        if !peer.is_fickle(now) {
+            self.fill(key, now);
         }
-        self.fill(key, now);
+        first
     }
 
     /// A peer does not let us ask any more, and forgets what it was asked (BEP 3).
     pub fn choked(&mut self, key: PeerKey, now: Instant) {
-        let Some(peer) = self.peers.get_mut(&key) else { return };
+        let Some(peer) = self.peers.get_mut(&key).filter(|peer| peer.is_open()) else { return };
         peer.choking = Some(now);
+        let fickle = peer.is_fickle(now);
+        peer.choked_at = Some(now);
         self.take_back(key, now);
-        self.fill_all(now);
+        if !fickle {
+            self.fill_all(now);
+        }
     }
 
     /// What a peer was asked is asked of nobody again.
@@ -373,7 +387,10 @@ impl Desk {
         let bytes = u64::from(self.geometry.block_bytes(block));
         let Some(peer) = self.peers.get_mut(&key) else { return Arrival::Drop };
         let asked = peer.answer(block, bytes, now);
-        self.trust_again(key, now);
+        let in_vain = asked || peer.excuse();
+        if asked {
+            self.trust_again(key, now);
+        }
         let partial = self.partials.get(&block.piece);
         let welcome = |partial: &Partial| {
             !matches!(partial.place(block.index), Place::Here(_))
@@ -384,6 +401,9 @@ impl Desk {
             return Arrival::Take;
         }
         self.tally.wasted += bytes;
+        if in_vain {
+            self.repeated += bytes;
+        }
         if asked {
             self.fill(key, now);
         }
@@ -718,7 +738,7 @@ impl Desk {
     fn pick(&mut self, key: PeerKey, now: Instant) -> Option<Block> {
         let peer = self.peers.get(&key)?;
         let allowed = FREE_REPEATS * u64::from(BLOCK) + self.tally.taken / REPEATS_IN;
-        let may_repeat = self.tally.wasted < allowed;
+        let may_repeat = self.repeated < allowed;
         let scene = (may_repeat, now);
         let urgent = pick_urgent(&mut self.plan, &mut self.partials, &self.geometry, (key, peer), scene);
         if let Some((piece, index)) = urgent {
@@ -770,3 +790,6 @@ impl Desk {
         self.actions.push(Action::Link(key, Order::Ask(block)));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,10 +95,10 @@ impl World {
             4 => self.leaves(key),
             5 => self.desk.has_all_of(key, &[how, !how | 0x0f], now),
             // Also pieces that there are not.
-            6 => self.desk.has(key, some, now),
+            6 => drop(self.desk.has(key, some, now)),
             7 => self.desk.queues(key, how.into()),
             8 => drop(self.desk.librqbit_is_interested(key, how % 2 == 0)),
-            9 => self.desk.unchoked(key, now),
+            9 => drop(self.desk.unchoked(key, now)),
             10 => {
                 self.links.insert(key, Vec::new());
                 self.desk.choked(key, now);

@@ -118,7 +118,9 @@ impl Link {
         self.take_in()?;
         loop {
             self.answer()?;
-            let (peer_may_talk, librqbit_may) = (self.to_librqbit.len() < FULL, self.to_peer.len() < FULL);
+            let librqbit_may = self.to_peer.len() < FULL;
+            // What a peer says makes us say something: one that never listens is not heard either.
+            let peer_may_talk = self.to_librqbit.len() < FULL && self.to_peer.len() < 2 * FULL;
             self.from_peer.reserve(self.read_size);
             self.from_librqbit.reserve(READ.start);
             tokio::select! {
@@ -234,15 +236,12 @@ impl Link {
                 tell.tell(|desk, now| desk.choked(key, now));
                 Fate::Swallow
             }
+            // What changes nothing for librqbit need not cost it anything.
             Frame::Unchoke => {
                 tell.timeline.pass(Milestone::Unchoked);
-                tell.tell(|desk, now| desk.unchoked(key, now));
-                Fate::Pass
+                pass_if(tell.tell(|desk, now| desk.unchoked(key, now)))
             }
-            Frame::Have(piece) => {
-                tell.tell(|desk, now| desk.has(key, piece, now));
-                Fate::Pass
-            }
+            Frame::Have(piece) => pass_if(tell.tell(|desk, now| desk.has(key, piece, now))),
             Frame::Bitfield(bits) => {
                 tell.tell(|desk, now| desk.has_all_of(key, bits, now));
                 Fate::Pass
@@ -365,6 +364,10 @@ impl Link {
             _ => true,
         })
     }
+}
+
+fn pass_if(news: bool) -> Fate {
+    if news { Fate::Pass } else { Fate::Swallow }
 }
 
 impl Drop for Link {

@@ -23,6 +23,9 @@ const FIRST: usize = 4;
 const LEAST: usize = 2;
 /// Never more, unless the peer says that it takes more: what common clients queue.
 pub const QUEUE: usize = 250;
+/// A peer that chokes again sooner than this is no hurry: real ones reconsider in seconds (10, BEP 3), and whoever says
+/// it a million times a second must not have everybody's work dealt out as often.
+const FICKLE: Duration = Duration::from_millis(100);
 /// What is expected of a peer that fell silent: bytes a second.
 const SILENT_RATE: f64 = 1024.0;
 
@@ -33,17 +36,23 @@ pub struct Has {
 }
 
 impl Has {
-    /// As its bit field says.
-    pub fn set_all(&mut self, bits: &[u8]) {
-        self.bits = bits.to_vec();
+    /// As its bit field says, if that is one of so many pieces.
+    pub fn set_all(&mut self, bits: &[u8], pieces: u32) -> bool {
+        let fits = bits.len() == pieces.div_ceil(8) as usize;
+        if fits {
+            self.bits = bits.to_vec();
+        }
+        fits
     }
 
-    /// One piece more, below `pieces`.
-    pub fn set(&mut self, piece: u32, pieces: u32) {
-        if piece < pieces {
+    /// One piece more, below `pieces`; whether that changes anything.
+    pub fn set(&mut self, piece: u32, pieces: u32) -> bool {
+        let news = piece < pieces && !self.contains(piece);
+        if news {
             self.bits.resize(pieces.div_ceil(8) as usize, 0);
             self.bits[piece as usize / 8] |= 0x80 >> (piece % 8);
         }
+        news
     }
 
     /// Whether it has a piece.
@@ -72,6 +81,8 @@ pub struct Peer {
     pub has: Has,
     /// It does not let us ask, since when.
     pub choking: Option<Instant>,
+    /// When it last began to.
+    pub choked_at: Option<Instant>,
     /// It was told that we want something.
     pub interested: bool,
     /// What it is asked, oldest first.
@@ -86,6 +97,8 @@ pub struct Peer {
     pub fresh: VecDeque<Block>,
     /// What librqbit wants of it and it was asked for.
     pub waiting: HashSet<Block>,
+    /// Requests that were taken back, and may have been answered on the way.
+    excused: usize,
     /// It fell silent with requests open: others are asked for them, and it for one at a time until it speaks.
     pub silenced: bool,
     /// A bad piece had a block of its, and it is not clear whose block was bad.
@@ -99,6 +112,7 @@ impl Peer {
             address,
             has: Has::default(),
             choking: Some(now),
+            choked_at: None,
             interested: false,
             asks: VecDeque::new(),
             rate: Rate::default(),
@@ -106,6 +120,7 @@ impl Peer {
             queue: QUEUE,
             fresh: VecDeque::new(),
             waiting: HashSet::new(),
+            excused: 0,
             silenced: false,
             suspect: false,
         }
@@ -119,6 +134,11 @@ impl Peer {
     /// Whether it may be asked.
     pub fn is_open(&self) -> bool {
         self.choking.is_none()
+    }
+
+    /// Whether it choked just now: what it says next can wait for the desk's next look at the clock.
+    pub fn is_fickle(&self, now: Instant) -> bool {
+        self.choked_at.is_some_and(|at| now - at < FICKLE)
     }
 
     /// Bytes a second, guessed when too little is known.
@@ -182,8 +202,16 @@ impl Peer {
     /// A request is taken back.
     pub fn cancel(&mut self, block: Block, now: Instant) {
         if self.unask(block).is_some() {
+            self.excused += 1;
             self.settle(now);
         }
+    }
+
+    /// A block came that it is not asked for; whether it may have been on its way when a request was taken back.
+    pub fn excuse(&mut self) -> bool {
+        let excused = self.excused > 0;
+        self.excused = self.excused.saturating_sub(1);
+        excused
     }
 
     fn unask(&mut self, block: Block) -> Option<Asked> {

@@ -226,7 +226,8 @@ impl Connection<'_> {
     }
 
     async fn send_next_block(&mut self) -> io::Result<ControlFlow<()>> {
-        let Some(block) = self.pending.pop_front() else { return Ok(ControlFlow::Continue(())) };
+        let Some(block) = self.next_block() else { return Ok(ControlFlow::Continue(())) };
+        self.misbehave_before(block).await?;
         self.send_block(block).await?;
         self.sent += 1;
         self.count(|counts| counts.blocks += 1);
@@ -239,10 +240,20 @@ impl Connection<'_> {
                 self.unchoke_at = Some(Instant::now() + pause);
                 self.update_choke().await?;
             }
-            Behaviour::ChokeStorm => {
-                self.send(message::CHOKE, &[]).await?;
-                self.pending.clear();
-                self.send(message::UNCHOKE, &[]).await?;
+            Behaviour::ChokeStorm { every } if total.is_multiple_of(every) => {
+                self.unchoke_at = Some(Instant::now());
+                self.update_choke().await?;
+            }
+            Behaviour::Oversized { blocks } if self.sent >= blocks => {
+                self.out.write_all(&[&(1u32 << 20).to_be_bytes()[..], &[0; 4096]].concat()).await?;
+            }
+            Behaviour::Twice => self.send_block(block).await?,
+            Behaviour::Unasked => self.send_unasked(block).await?,
+            Behaviour::Trickle => {
+                let piece = 2 * (self.sent as u32 - 1) + 1;
+                if (piece as usize) < self.shared.torrent.piece_count() {
+                    self.send(message::HAVE, &piece.to_be_bytes()).await?;
+                }
             }
             Behaviour::Rate { bytes_per_second } => {
                 let cost = Duration::from_secs_f64(f64::from(block.len) / f64::from(bytes_per_second));
@@ -251,6 +262,43 @@ impl Connection<'_> {
             _ => {}
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    fn next_block(&mut self) -> Option<Block> {
+        match self.now() {
+            Behaviour::Backwards => self.pending.pop_back(),
+            _ => self.pending.pop_front(),
+        }
+    }
+
+    async fn misbehave_before(&mut self, block: Block) -> io::Result<()> {
+        match self.now() {
+            Behaviour::Babble => {
+                for id in [9, 13, 14, 15, 16, 17, 21, 99, 255] {
+                    self.send(id, &[0; 5]).await?;
+                }
+            }
+            Behaviour::Chatter => {
+                let has = block.piece.to_be_bytes();
+                for _ in 0..100 {
+                    self.send(message::HAVE, &has).await?;
+                    self.send(message::HAVE, &u32::MAX.to_be_bytes()).await?;
+                    self.send(message::UNCHOKE, &[]).await?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The block just sent, with other bytes; one at an odd place; one of a piece that does not exist.
+    async fn send_unasked(&mut self, block: Block) -> io::Result<()> {
+        let none = self.shared.torrent.piece_count() as u32;
+        for (piece, begin) in [(block.piece, block.begin), (block.piece, 3), (none, 0)] {
+            let head = [piece.to_be_bytes(), begin.to_be_bytes()].concat();
+            self.send(message::PIECE, &[head, vec![0x55; block.len as usize]].concat()).await?;
+        }
+        Ok(())
     }
 
     async fn send_block(&mut self, block: Block) -> io::Result<()> {
@@ -264,14 +312,14 @@ impl Connection<'_> {
         match self.now() {
             Behaviour::Corrupt => payload[8] ^= 1,
             Behaviour::BlocksOutside => payload[4] = 0x7f,
-            Behaviour::UnaskedBlocks => self.send_unasked(&payload).await?,
+            Behaviour::WrongAhead => self.send_wrong_ahead(&payload).await?,
             _ => {}
         }
         self.send(message::PIECE, &payload).await
     }
 
     /// Wrong blocks at the places after the one that was asked for.
-    async fn send_unasked(&mut self, asked: &[u8]) -> io::Result<()> {
+    async fn send_wrong_ahead(&mut self, asked: &[u8]) -> io::Result<()> {
         for place in 1..=8u32 {
             let mut payload = asked.to_vec();
             payload[4..8].copy_from_slice(&(place * 16 * 1024).to_be_bytes());
@@ -316,7 +364,11 @@ impl Connection<'_> {
     async fn send_bitfield(&mut self) -> io::Result<()> {
         let count = self.shared.torrent.piece_count();
         let mut bits = vec![0u8; count.div_ceil(8)];
-        (0..count).for_each(|piece| bits[piece / 8] |= 0x80 >> (piece % 8));
+        let step = if self.now() == Behaviour::Trickle { 2 } else { 1 };
+        (0..count).step_by(step).for_each(|piece| bits[piece / 8] |= 0x80 >> (piece % 8));
+        if self.now() == Behaviour::WrongBitfield {
+            bits.extend(bits.clone());
+        }
         self.send(message::BITFIELD, &bits).await
     }
 
