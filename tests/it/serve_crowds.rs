@@ -81,6 +81,7 @@ async fn peer_took(peer: &Peer, torrent: &Torrent, began: Instant) -> Duration {
 }
 
 #[tokio::test]
+#[ignore = "a measurement: cargo bench --bench trust"]
 async fn paused_readers_cost_a_download_nothing() {
     raise_limit_on_files();
     let mut row = Row::new("L2", 1);
@@ -99,6 +100,7 @@ async fn paused_readers_cost_a_download_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement: cargo bench --bench trust"]
 async fn idle_connections_are_cheap_and_let_go() {
     raise_limit_on_files();
     let mut row = Row::new("L3", 200);
@@ -138,6 +140,7 @@ fn row_is_small(each: f64) -> bool {
 }
 
 #[tokio::test]
+#[ignore = "a measurement: cargo bench --bench trust"]
 async fn more_connections_than_there_is_room_for_hold_up_nobody_who_is_in() {
     raise_limit_on_files();
     let mut row = Row::new("L4", 150);
@@ -188,6 +191,7 @@ async fn one_too_many(address: std::net::SocketAddr, target: &str) {
 
 /// A table of ten thousand rows, and readers all the while.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement: cargo bench --bench trust"]
 async fn the_operator_is_answered_whatever_else_goes_on() {
     let mut row = Row::new("L7", 100);
     let sandbox = Sandbox::new();
@@ -264,7 +268,7 @@ async fn ends_with(mut stream: TcpStream, expected: &[u8]) {
 }
 
 #[tokio::test]
-#[ignore = "takes as long as it is told to"]
+#[ignore = "a measurement: cargo bench --bench trust"]
 async fn a_long_life_leaves_nothing_behind() {
     let mut row = Row::new("L8", 30);
     let sandbox = Sandbox::new();

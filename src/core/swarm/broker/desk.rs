@@ -452,6 +452,10 @@ impl Desk {
 
     /// A piece was hashed: whether it is right, and the digests of its blocks if they were asked for or it is bad.
     pub fn hashed(&mut self, piece: u32, right: bool, digests: &Digests, now: Instant) {
+        // The verdict on a copy that was given up meanwhile says nothing about the one that is coming.
+        if self.partials.get(&piece).is_some_and(|partial| !(partial.hashing && partial.is_full())) {
+            return;
+        }
         if right {
             let senders = self.partials.get(&piece).map(Partial::senders).unwrap_or_default();
             let liars = self.blame.acquit(piece, digests, &senders);
