@@ -77,7 +77,7 @@ _swarmcat() {
 
     case "${cmd}" in
         swarmcat)
-            opts="-q -v -h -V --config --temp-dir --state-dir --quiet --verbose --log-format --progress --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --help --version stream serve failed cleanup help"
+            opts="-q -v -h -V --config --temp-dir --state-dir --quiet --verbose --log-format --progress --trackers-file --no-trackers --no-dht --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --peer --tracker --dht-bootstrap --help --version stream serve failed cleanup help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -103,19 +103,7 @@ _swarmcat() {
                     COMPREPLY=($(compgen -W "auto bar plain json none" -- "${cur}"))
                     return 0
                     ;;
-                --peer)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --tracker)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --trackers-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --dht-bootstrap)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -167,6 +155,18 @@ _swarmcat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --peer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tracker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dht-bootstrap)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -175,13 +175,25 @@ _swarmcat() {
             return 0
             ;;
         swarmcat__subcmd__cleanup)
-            opts="-n -q -v -h --older-than --dry-run --json --config --temp-dir --state-dir --quiet --verbose --log-format --progress --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --help"
+            opts="-n -q -v -h --older-than --dry-run --json --peer --tracker --dht-bootstrap --config --temp-dir --state-dir --quiet --verbose --log-format --progress --trackers-file --no-trackers --no-dht --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --older-than)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tracker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dht-bootstrap)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -205,19 +217,7 @@ _swarmcat() {
                     COMPREPLY=($(compgen -W "auto bar plain json none" -- "${cur}"))
                     return 0
                     ;;
-                --peer)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --tracker)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --trackers-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --dht-bootstrap)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -277,12 +277,24 @@ _swarmcat() {
             return 0
             ;;
         swarmcat__subcmd__failed)
-            opts="-q -v -h --config --temp-dir --state-dir --quiet --verbose --log-format --progress --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --help list clear help"
+            opts="-q -v -h --peer --tracker --dht-bootstrap --config --temp-dir --state-dir --quiet --verbose --log-format --progress --trackers-file --no-trackers --no-dht --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --help list clear help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --peer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tracker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dht-bootstrap)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -303,19 +315,7 @@ _swarmcat() {
                     COMPREPLY=($(compgen -W "auto bar plain json none" -- "${cur}"))
                     return 0
                     ;;
-                --peer)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --tracker)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --trackers-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --dht-bootstrap)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -375,12 +375,24 @@ _swarmcat() {
             return 0
             ;;
         swarmcat__subcmd__failed__subcmd__clear)
-            opts="-q -v -h --config --temp-dir --state-dir --quiet --verbose --log-format --progress --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --help"
+            opts="-q -v -h --peer --tracker --dht-bootstrap --config --temp-dir --state-dir --quiet --verbose --log-format --progress --trackers-file --no-trackers --no-dht --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --peer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tracker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dht-bootstrap)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -401,19 +413,7 @@ _swarmcat() {
                     COMPREPLY=($(compgen -W "auto bar plain json none" -- "${cur}"))
                     return 0
                     ;;
-                --peer)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --tracker)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --trackers-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --dht-bootstrap)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -529,12 +529,24 @@ _swarmcat() {
             return 0
             ;;
         swarmcat__subcmd__failed__subcmd__list)
-            opts="-q -v -h --all --json --config --temp-dir --state-dir --quiet --verbose --log-format --progress --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --help"
+            opts="-q -v -h --all --json --peer --tracker --dht-bootstrap --config --temp-dir --state-dir --quiet --verbose --log-format --progress --trackers-file --no-trackers --no-dht --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --peer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tracker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dht-bootstrap)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -555,19 +567,7 @@ _swarmcat() {
                     COMPREPLY=($(compgen -W "auto bar plain json none" -- "${cur}"))
                     return 0
                     ;;
-                --peer)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --tracker)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --trackers-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --dht-bootstrap)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -739,7 +739,7 @@ _swarmcat() {
             return 0
             ;;
         swarmcat__subcmd__serve)
-            opts="-q -v -h --listen --token --public-url --allow-host --allow-origin --trust-proxy --allow-public --allow-private-peers --max-connections --starts-per-minute --reader-timeout --silence-timeout --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --config --temp-dir --state-dir --quiet --verbose --log-format --progress --help"
+            opts="-q -v -h --listen --token --public-url --allow-host --allow-origin --trust-proxy --allow-public --allow-private-peers --max-connections --starts-per-minute --reader-timeout --silence-timeout --trackers-file --no-trackers --no-dht --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --peer --tracker --dht-bootstrap --config --temp-dir --state-dir --quiet --verbose --log-format --progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -785,19 +785,7 @@ _swarmcat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --peer)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --tracker)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --trackers-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --dht-bootstrap)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -849,6 +837,18 @@ _swarmcat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --peer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tracker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dht-bootstrap)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -877,7 +877,7 @@ _swarmcat() {
             return 0
             ;;
         swarmcat__subcmd__stream)
-            opts="-o -i -s -l -q -v -h --output --index --select --list --json --range --open --force --remove --peer --tracker --trackers-file --no-trackers --no-dht --dht-bootstrap --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --config --temp-dir --state-dir --quiet --verbose --log-format --progress --help"
+            opts="-o -i -s -l -q -v -h --output --index --select --list --json --range --open --force --remove --trackers-file --no-trackers --no-dht --lsd --no-upload --listen-port --peer-limit --download-limit --upload-limit --proxy --bind-device --ipv4-only --min-free --max-disk --peer-timeout --timeout --stall-timeout --max-retries --peer --tracker --dht-bootstrap --config --temp-dir --state-dir --quiet --verbose --log-format --progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -915,19 +915,7 @@ _swarmcat() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --peer)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --tracker)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --trackers-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --dht-bootstrap)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -976,6 +964,18 @@ _swarmcat() {
                     return 0
                     ;;
                 --max-retries)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tracker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dht-bootstrap)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

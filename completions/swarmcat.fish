@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_swarmcat_global_optspecs
-    string join \n config= temp-dir= state-dir= q/quiet v/verbose log-format= progress= peer= tracker= trackers-file= no-trackers no-dht dht-bootstrap= lsd no-upload listen-port= peer-limit= download-limit= upload-limit= proxy= bind-device= ipv4-only min-free= max-disk= peer-timeout= timeout= stall-timeout= max-retries= h/help V/version
+    string join \n config= temp-dir= state-dir= q/quiet v/verbose log-format= progress= trackers-file= no-trackers no-dht lsd no-upload listen-port= peer-limit= download-limit= upload-limit= proxy= bind-device= ipv4-only min-free= max-disk= peer-timeout= timeout= stall-timeout= max-retries= peer= tracker= dht-bootstrap= h/help V/version
 end
 
 function __fish_swarmcat_needs_command
@@ -34,10 +34,7 @@ bar\t''
 plain\t''
 json\t''
 none\t''"
-complete -c swarmcat -n "__fish_swarmcat_needs_command" -l peer -d 'Peer to dial whatever else is known (repeat for more)' -r
-complete -c swarmcat -n "__fish_swarmcat_needs_command" -l tracker -d 'Tracker to ask beside the source\'s own (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -l trackers-file -d 'Trackers for the later rounds, one URL a line' -r -F
-complete -c swarmcat -n "__fish_swarmcat_needs_command" -l dht-bootstrap -d 'DHT node to start from instead of the well-known ones (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -l listen-port -d 'TCP port for incoming peers [default: any free one]' -r
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -l peer-limit -d 'Connected peers at most [default: 128]' -r
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -l download-limit -d 'Bytes a second down, 16KiB or more [default: no limit]' -r
@@ -50,6 +47,9 @@ complete -c swarmcat -n "__fish_swarmcat_needs_command" -l peer-timeout -d 'Give
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -l timeout -d 'Give up when no byte came after [default: 2m]' -r
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -l stall-timeout -d 'Give up when the stream stands still for [default: 60s]' -r
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -l max-retries -d 'Rounds within the timeout, each with other trackers [default: 4]' -r
+complete -c swarmcat -n "__fish_swarmcat_needs_command" -l peer -d 'Peer to dial whatever else is known (repeat for more)' -r
+complete -c swarmcat -n "__fish_swarmcat_needs_command" -l tracker -d 'Tracker to ask beside the source\'s own (repeat for more)' -r
+complete -c swarmcat -n "__fish_swarmcat_needs_command" -l dht-bootstrap -d 'DHT node to start from instead of the well-known ones (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -s q -l quiet -d 'Say nothing but errors'
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -s v -l verbose -d 'Log more: -v what is done, -vv how, -vvv everything'
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -l no-trackers -d 'Ask no tracker at all'
@@ -66,13 +66,10 @@ complete -c swarmcat -n "__fish_swarmcat_needs_command" -f -a "cleanup" -d 'Remo
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -s o -l output -d 'Write to a file, by way of PATH.part; - is stdout' -r -F
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -s i -l index -d 'The file with this number, from 0, as -l prints it' -r
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -s s -l select -d 'The file whose path matches' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -s s -l select -d 'The file whose path matches, or that is this episode: S01E02' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l range -d 'Only these bytes, as in HTTP: 0-499, 500-, -500' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l open -d 'Start a player (mpv, vlc, ... or auto) on a local URL of the stream' -r
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l peer -d 'Peer to dial whatever else is known (repeat for more)' -r
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l tracker -d 'Tracker to ask beside the source\'s own (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l trackers-file -d 'Trackers for the later rounds, one URL a line' -r -F
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l dht-bootstrap -d 'DHT node to start from instead of the well-known ones (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l listen-port -d 'TCP port for incoming peers [default: any free one]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l peer-limit -d 'Connected peers at most [default: 128]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l download-limit -d 'Bytes a second down, 16KiB or more [default: no limit]' -r
@@ -85,6 +82,9 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l peer-timeou
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l timeout -d 'Give up when no byte came after [default: 2m]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l stall-timeout -d 'Give up when the stream stands still for [default: 60s]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l max-retries -d 'Rounds within the timeout, each with other trackers [default: 4]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l peer -d 'Peer to dial whatever else is known (repeat for more)' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l tracker -d 'Tracker to ask beside the source\'s own (repeat for more)' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l dht-bootstrap -d 'DHT node to start from instead of the well-known ones (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l config -d 'Read settings from this file' -r -F
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l temp-dir -d 'Where torrents are kept while they are streamed [default: ./temp]' -r -F
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l state-dir -d 'Where failures are remembered [default: the XDG state directory]' -r -F
@@ -117,10 +117,7 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l max-connecti
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l starts-per-minute -d 'Torrents that one address may start in a minute [default: 60]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l reader-timeout -d 'Let go of a reader that takes nothing for [default: 10m]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l silence-timeout -d 'Let go of a reader whose machine does not answer for [default: 30s]' -r
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l peer -d 'Peer to dial whatever else is known (repeat for more)' -r
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l tracker -d 'Tracker to ask beside the source\'s own (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l trackers-file -d 'Trackers for the later rounds, one URL a line' -r -F
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l dht-bootstrap -d 'DHT node to start from instead of the well-known ones (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l listen-port -d 'TCP port for incoming peers [default: any free one]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l peer-limit -d 'Connected peers at most [default: 128]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l download-limit -d 'Bytes a second down, 16KiB or more [default: no limit]' -r
@@ -133,6 +130,9 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l peer-timeout
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l timeout -d 'Give up when no byte came after [default: 2m]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l stall-timeout -d 'Give up when the stream stands still for [default: 60s]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l max-retries -d 'Rounds within the timeout, each with other trackers [default: 4]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l peer -d 'Peer to dial whatever else is known (repeat for more)' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l tracker -d 'Tracker to ask beside the source\'s own (repeat for more)' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l dht-bootstrap -d 'DHT node to start from instead of the well-known ones (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l config -d 'Read settings from this file' -r -F
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l temp-dir -d 'Where torrents are kept while they are streamed [default: ./temp]' -r -F
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l state-dir -d 'Where failures are remembered [default: the XDG state directory]' -r -F
@@ -153,6 +153,9 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l ipv4-only -d
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -s q -l quiet -d 'Say nothing but errors'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -s v -l verbose -d 'Log more: -v what is done, -vv how, -vvv everything'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l peer -d 'Peer to dial whatever else is known (repeat for more)' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l tracker -d 'Tracker to ask beside the source\'s own (repeat for more)' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l dht-bootstrap -d 'DHT node to start from instead of the well-known ones (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l config -d 'Read settings from this file' -r -F
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l temp-dir -d 'Where torrents are kept while they are streamed [default: ./temp]' -r -F
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l state-dir -d 'Where failures are remembered [default: the XDG state directory]' -r -F
@@ -163,10 +166,7 @@ bar\t''
 plain\t''
 json\t''
 none\t''"
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l peer -d 'Peer to dial whatever else is known (repeat for more)' -r
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l tracker -d 'Tracker to ask beside the source\'s own (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l trackers-file -d 'Trackers for the later rounds, one URL a line' -r -F
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l dht-bootstrap -d 'DHT node to start from instead of the well-known ones (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l listen-port -d 'TCP port for incoming peers [default: any free one]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l peer-limit -d 'Connected peers at most [default: 128]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l download-limit -d 'Bytes a second down, 16KiB or more [default: no limit]' -r
@@ -186,10 +186,13 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l lsd -d 'Look for peers on the local network'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l no-upload -d 'Give nothing back to the swarm'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l ipv4-only -d 'Never use IPv6'
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -s h -l help -d 'Print help'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -f -a "list" -d 'List the torrents that are cooling down'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -f -a "clear" -d 'Forget failures, so that the torrents are tried again'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l peer -d 'Peer to dial whatever else is known (repeat for more)' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l tracker -d 'Tracker to ask beside the source\'s own (repeat for more)' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l dht-bootstrap -d 'DHT node to start from instead of the well-known ones (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l config -d 'Read settings from this file' -r -F
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l temp-dir -d 'Where torrents are kept while they are streamed [default: ./temp]' -r -F
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l state-dir -d 'Where failures are remembered [default: the XDG state directory]' -r -F
@@ -200,10 +203,7 @@ bar\t''
 plain\t''
 json\t''
 none\t''"
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l peer -d 'Peer to dial whatever else is known (repeat for more)' -r
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l tracker -d 'Tracker to ask beside the source\'s own (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l trackers-file -d 'Trackers for the later rounds, one URL a line' -r -F
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l dht-bootstrap -d 'DHT node to start from instead of the well-known ones (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l listen-port -d 'TCP port for incoming peers [default: any free one]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l peer-limit -d 'Connected peers at most [default: 128]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l download-limit -d 'Bytes a second down, 16KiB or more [default: no limit]' -r
@@ -226,6 +226,9 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_see
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l no-upload -d 'Give nothing back to the swarm'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l ipv4-only -d 'Never use IPv6'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l peer -d 'Peer to dial whatever else is known (repeat for more)' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l tracker -d 'Tracker to ask beside the source\'s own (repeat for more)' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l dht-bootstrap -d 'DHT node to start from instead of the well-known ones (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l config -d 'Read settings from this file' -r -F
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l temp-dir -d 'Where torrents are kept while they are streamed [default: ./temp]' -r -F
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l state-dir -d 'Where failures are remembered [default: the XDG state directory]' -r -F
@@ -236,10 +239,7 @@ bar\t''
 plain\t''
 json\t''
 none\t''"
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l peer -d 'Peer to dial whatever else is known (repeat for more)' -r
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l tracker -d 'Tracker to ask beside the source\'s own (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l trackers-file -d 'Trackers for the later rounds, one URL a line' -r -F
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l dht-bootstrap -d 'DHT node to start from instead of the well-known ones (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l listen-port -d 'TCP port for incoming peers [default: any free one]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l peer-limit -d 'Connected peers at most [default: 128]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l download-limit -d 'Bytes a second down, 16KiB or more [default: no limit]' -r
@@ -264,6 +264,9 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_see
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "clear" -d 'Forget failures, so that the torrents are tried again'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l older-than -d 'Only what has been idle for this long' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l peer -d 'Peer to dial whatever else is known (repeat for more)' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l tracker -d 'Tracker to ask beside the source\'s own (repeat for more)' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l dht-bootstrap -d 'DHT node to start from instead of the well-known ones (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l config -d 'Read settings from this file' -r -F
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l temp-dir -d 'Where torrents are kept while they are streamed [default: ./temp]' -r -F
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l state-dir -d 'Where failures are remembered [default: the XDG state directory]' -r -F
@@ -274,10 +277,7 @@ bar\t''
 plain\t''
 json\t''
 none\t''"
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l peer -d 'Peer to dial whatever else is known (repeat for more)' -r
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l tracker -d 'Tracker to ask beside the source\'s own (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l trackers-file -d 'Trackers for the later rounds, one URL a line' -r -F
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l dht-bootstrap -d 'DHT node to start from instead of the well-known ones (repeat for more)' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l listen-port -d 'TCP port for incoming peers [default: any free one]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l peer-limit -d 'Connected peers at most [default: 128]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l download-limit -d 'Bytes a second down, 16KiB or more [default: no limit]' -r

@@ -6,6 +6,7 @@
 
 mod log;
 mod player;
+mod playing;
 mod report;
 mod serve;
 pub mod signals;

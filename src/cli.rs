@@ -5,7 +5,7 @@
 
 mod args;
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, iter::successors, path::PathBuf, time::Duration};
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, parser::ValueSource};
 
@@ -70,11 +70,26 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Tol
     let matches = command().try_get_matches_from(args).map_err(Told)?;
     let typed = args::Cli::from_arg_matches(&matches).map_err(Told)?;
     let mut invocation = typed.into_plain();
+    let swarm = &mut invocation.layer.swarm;
+    add_listed(&mut swarm.peers, &matches, "peer");
+    add_listed(&mut swarm.trackers, &matches, "tracker");
+    add_listed(&mut swarm.dht_bootstrap, &matches, "dht_bootstrap");
     // Zero `-v` is what clap says for "not given", and must not hide what the file says.
     if !was_given(&matches, "verbose") {
         invocation.layer.verbose = None;
     }
     Ok(invocation)
+}
+
+/// What a command line lists counts wherever it stands, before the sub-command and after it.
+fn add_listed<T: Clone + Send + Sync + 'static>(list: &mut Option<Vec<T>>, matches: &ArgMatches, id: &str) {
+    let levels = successors(Some(matches), |matches| matches.subcommand().map(|(_, matches)| matches));
+    let typed = levels.filter(|matches| matches.value_source(id) == Some(ValueSource::CommandLine));
+    let values: Vec<T> =
+        typed.flat_map(|matches| matches.get_many(id).into_iter().flatten().cloned()).collect();
+    if !values.is_empty() {
+        *list = Some(values);
+    }
 }
 
 fn was_given(matches: &ArgMatches, id: &str) -> bool {
@@ -84,16 +99,29 @@ fn was_given(matches: &ArgMatches, id: &str) -> bool {
 /// The whole command line, for parsing, help and completions.
 pub fn command() -> clap::Command {
     let mut command = args::Cli::command().mut_args(|arg| arg.hide_env(true));
+    // Of a global list, clap keeps only what stands last; so these are arguments of each level.
+    for id in LISTS {
+        command = command.mut_arg(id, |arg| arg.global(false));
+    }
     let swarm: Vec<_> = command.get_arguments().filter(|arg| concerns_streams(arg)).cloned().collect();
     // The swarm options are accepted everywhere, but only `stream` and `serve` have a use for them, so only they list them.
     for arg in &swarm {
         command = command.mut_arg(arg.get_id(), |arg| arg.hide(true));
     }
+    let lists: Vec<_> = command.get_arguments().filter(|arg| is_list(arg)).cloned().collect();
+    let accepting = |command: clap::Command| hide_env(command.args(lists.iter().cloned()));
     command
         .mut_subcommand("stream", |stream| stream.args(swarm.iter().cloned()))
         .mut_subcommand("serve", |serve| hide_env(serve.args(swarm.iter().cloned())))
-        .mut_subcommand("failed", |failed| hide_env(failed.mut_subcommands(hide_env)))
-        .mut_subcommand("cleanup", hide_env)
+        .mut_subcommand("failed", |failed| accepting(failed.mut_subcommands(accepting)))
+        .mut_subcommand("cleanup", accepting)
+}
+
+/// The options of every sub-command that may be repeated.
+const LISTS: [&str; 3] = ["peer", "tracker", "dht_bootstrap"];
+
+fn is_list(arg: &clap::Arg) -> bool {
+    LISTS.iter().any(|id| arg.get_id() == id)
 }
 
 fn concerns_streams(arg: &clap::Arg) -> bool {

@@ -28,12 +28,6 @@ use crate::{
 pub use directories::Directories;
 pub use layer::{CooldownLayer, Layer, ServeLayer, SwarmLayer, WaitsLayer};
 
-/// Free space that is left on the disk unless `min_free` says otherwise: enough for the system to go on.
-const MIN_FREE: u64 = 256 << 20;
-
-/// Torrents open at once: the seed's "max connections".
-const MAX_TORRENTS: usize = 25;
-
 /// Torrents that one address may start in a minute: more than anybody can watch.
 const STARTS_PER_MINUTE: u32 = 60;
 
@@ -135,20 +129,21 @@ impl Layer {
     }
 
     fn into_settings(self, directories: &Directories) -> Result<Settings, Error> {
+        let temp_dir = self.temp_dir.unwrap_or_else(|| "temp".into());
+        let state_dir = match self.state_dir {
+            Some(path) => path,
+            None => directories.state()?,
+        };
+        let default = Settings::new(temp_dir, state_dir);
         Ok(Settings {
-            temp_dir: self.temp_dir.unwrap_or_else(|| "temp".into()),
-            state_dir: match self.state_dir {
-                Some(path) => path,
-                None => directories.state()?,
-            },
             swarm: self.swarm.into_settings()?,
             waits: self.waits.into_settings(),
             cooldown: self.cooldown.into_settings(),
-            min_free: self.min_free.unwrap_or(MIN_FREE),
-            max_torrents: self.max_torrents.unwrap_or(MAX_TORRENTS),
-            max_disk: self.max_disk,
-            evict_idle: false,
+            min_free: self.min_free.unwrap_or(default.min_free),
+            max_torrents: self.max_torrents.unwrap_or(default.max_torrents),
+            max_disk: self.max_disk.or(default.max_disk),
             doing: "swarmcat stream",
+            ..default
         })
     }
 }

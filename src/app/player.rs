@@ -13,12 +13,25 @@ use tokio::process::{Child, Command};
 
 use crate::core::Error;
 
-/// A player by name: where it may be found, and what makes it play one URL, stay off the terminal that
-/// shows our progress, and end when the film does.
+/// A player by name: where it may be found, what makes it play one URL, stay off the terminal that shows our
+/// progress, and end when the film does, and how it is told of subtitles.
+#[derive(Debug, PartialEq, Eq)]
 struct Known {
     name: &'static str,
     programs: &'static [&'static str],
     args: &'static [&'static str],
+    subtitles: Subtitles,
+}
+
+/// How a player is told of subtitles at other URLs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subtitles {
+    /// It takes none.
+    None,
+    /// An option for each.
+    Option(&'static str),
+    /// One option behind the film's URL, with `#` between what it lists; no URL of ours has one.
+    Slaves,
 }
 
 /// In the order in which `auto` tries them.
@@ -27,30 +40,42 @@ const KNOWN: &[Known] = &[
         name: "mpv",
         programs: &["mpv"],
         args: &["--quiet", "--no-input-terminal", "--msg-level=all=warn"],
+        subtitles: Subtitles::Option("--sub-file="),
     },
     Known {
         name: "vlc",
         programs: &["vlc", "cvlc", "/Applications/VLC.app/Contents/MacOS/VLC"],
         args: &["--quiet", "--play-and-exit"],
+        subtitles: Subtitles::Slaves,
     },
     Known {
         name: "iina",
         programs: &["iina", "iina-cli", "/Applications/IINA.app/Contents/MacOS/iina-cli"],
         args: &["--keep-running", "--no-stdin"],
+        subtitles: Subtitles::Option("--mpv-sub-file="),
     },
     Known {
         name: "ffplay",
         programs: &["ffplay"],
         args: &["-hide_banner", "-loglevel", "warning", "-nostats", "-autoexit"],
+        subtitles: Subtitles::None,
     },
-    Known { name: "mplayer", programs: &["mplayer"], args: &["-really-quiet", "-noconsolecontrols"] },
+    Known {
+        name: "mplayer",
+        programs: &["mplayer"],
+        args: &["-really-quiet", "-noconsolecontrols"],
+        subtitles: Subtitles::None,
+    },
 ];
+
+/// Any other program.
+const UNKNOWN: Known = Known { name: "", programs: &[], args: &[], subtitles: Subtitles::None };
 
 /// A player that is there to be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Player {
     program: PathBuf,
-    args: &'static [&'static str],
+    known: &'static Known,
 }
 
 impl Player {
@@ -61,19 +86,16 @@ impl Player {
     }
 
     fn find_in(wanted: &str, path: &OsStr) -> Result<Self, Error> {
-        let candidates: Vec<(&str, &'static [&'static str])> = match wanted {
+        let candidates: Vec<(&str, &'static Known)> = match wanted {
             "auto" => KNOWN.iter().flat_map(Known::candidates).collect(),
-            "cvlc" => {
-                KNOWN.iter().filter(|known| known.name == "vlc").map(|vlc| (wanted, vlc.args)).collect()
-            }
             name => match KNOWN.iter().find(|known| known.name == name) {
                 Some(known) => known.candidates().collect(),
-                None => vec![(name, &[])],
+                None => vec![(name, Known::by_program(name))],
             },
         };
         let found = candidates
             .iter()
-            .find_map(|(program, args)| Some(Self { program: locate(program, path)?, args }));
+            .find_map(|(program, known)| Some(Self { program: locate(program, path)?, known }));
         found.ok_or_else(|| missing(wanted, candidates.iter().map(|(program, _)| *program)))
     }
 
@@ -84,24 +106,41 @@ impl Player {
 
     /// Starts it on `url`, with `extra` arguments before that. Its output is kept out of ours, except for
     /// what it says on stderr. It is killed when the child is dropped: without us there is nothing to play.
-    pub fn start(&self, extra: &[OsString], url: &str) -> Result<Child, Error> {
-        self.command(extra, url).spawn().map_err(|source| {
+    pub fn start(&self, extra: &[OsString], url: &str, subtitles: &[String]) -> Result<Child, Error> {
+        self.command(extra, url, subtitles).spawn().map_err(|source| {
             Error::Usage(format!("cannot start the player {}: {source}", self.program.display()))
         })
     }
 
-    fn command(&self, extra: &[OsString], url: &str) -> Command {
+    fn command(&self, extra: &[OsString], url: &str, subtitles: &[String]) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(self.args).args(extra).arg(url);
+        command.args(self.known.args);
+        match self.known.subtitles {
+            Subtitles::Option(option) => {
+                command.args(subtitles.iter().map(|url| format!("{option}{url}"))).args(extra).arg(url);
+            }
+            Subtitles::Slaves if !subtitles.is_empty() => {
+                command.args(extra).arg(url).arg(format!(":input-slave={}", subtitles.join("#")));
+            }
+            Subtitles::Slaves | Subtitles::None => {
+                command.args(extra).arg(url);
+            }
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
         command
     }
 }
 
 impl Known {
-    fn candidates(&self) -> impl Iterator<Item = (&'static str, &'static [&'static str])> + use<> {
-        let args = self.args;
-        self.programs.iter().map(move |program| (*program, args))
+    fn candidates(&'static self) -> impl Iterator<Item = (&'static str, &'static Known)> {
+        self.programs.iter().map(move |program| (*program, self))
+    }
+
+    /// The player that a program's name or path is, wherever it lies.
+    fn by_program(program: &str) -> &'static Self {
+        let name = |path: &str| Path::new(path).file_name().map(OsStr::to_owned);
+        let is = |known: &&Known| known.programs.iter().any(|own| name(own) == name(program));
+        KNOWN.iter().find(is).unwrap_or(&UNKNOWN)
     }
 }
 
@@ -148,9 +187,10 @@ mod tests {
         Player::find_in(wanted, dir.path().as_os_str())
     }
 
-    fn arguments(player: &Player, extra: &[&str]) -> Vec<String> {
+    fn arguments(player: &Player, extra: &[&str], subtitles: &[&str]) -> Vec<String> {
         let extra: Vec<OsString> = extra.iter().map(OsString::from).collect();
-        let command = player.command(&extra, "http://127.0.0.1:1/t/a.mkv");
+        let subtitles: Vec<String> = subtitles.iter().map(ToString::to_string).collect();
+        let command = player.command(&extra, "http://127.0.0.1:1/t/a.mkv", &subtitles);
         command.as_std().get_args().map(|arg| arg.to_str().expect("text").to_owned()).collect()
     }
 
@@ -168,12 +208,50 @@ mod tests {
         for name in ["mpv", "vlc", "cvlc", "iina", "ffplay", "mplayer", "celluloid"] {
             let player = find(name, &dir).expect("found");
             assert_eq!(player.program(), dir.path().join(name));
-            let arguments = arguments(&player, &["--volume", "50; rm -rf $HOME"]);
+            let arguments = arguments(&player, &["--volume", "50; rm -rf $HOME"], &[]);
             let tail = &arguments[arguments.len() - 3..];
             assert_eq!(tail, ["--volume", "50; rm -rf $HOME", "http://127.0.0.1:1/t/a.mkv"]);
         }
-        assert_eq!(arguments(&find("cvlc", &dir).expect("found"), &[])[..2], ["--quiet", "--play-and-exit"]);
-        assert_eq!(arguments(&find("celluloid", &dir).expect("found"), &[]).len(), 1);
+        assert_eq!(arguments(&find("celluloid", &dir).expect("found"), &[], &[]).len(), 1);
+    }
+
+    #[test]
+    fn each_player_is_told_of_subtitles_in_its_own_way() {
+        let dir = programs(&["mpv", "vlc", "iina", "ffplay", "mplayer", "celluloid"]);
+        let told =
+            |name: &str| arguments(&find(name, &dir).expect("found"), &["-x"], &["http://s/1", "http://s/2"]);
+        let mpv = told("mpv");
+        assert_eq!(
+            mpv[mpv.len() - 4..mpv.len() - 1],
+            ["--sub-file=http://s/1", "--sub-file=http://s/2", "-x"]
+        );
+        let vlc = told("vlc");
+        assert_eq!(
+            vlc[vlc.len() - 2..],
+            ["http://127.0.0.1:1/t/a.mkv", ":input-slave=http://s/1#http://s/2"]
+        );
+        assert!(told("iina").contains(&"--mpv-sub-file=http://s/2".to_owned()));
+        for name in ["ffplay", "mplayer", "celluloid"] {
+            assert!(!told(name).iter().any(|arg| arg.contains("http://s/")), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_known_player_is_known_wherever_it_lies() {
+        let dir = programs(&["cvlc", "mpv", "player"]);
+        for (program, first) in [("cvlc", Some("--quiet")), ("mpv", Some("--quiet")), ("player", None)] {
+            let path = dir.path().join(program);
+            let player = find(path.to_str().expect("text"), &dir).expect("found");
+            assert_eq!(player.program(), path);
+            assert_eq!(
+                arguments(&player, &[], &[]).first().map(String::as_str).filter(|arg| arg.starts_with('-')),
+                first
+            );
+        }
+        assert_eq!(
+            arguments(&find("cvlc", &dir).expect("found"), &[], &[])[..2],
+            ["--quiet", "--play-and-exit"]
+        );
     }
 
     #[test]
@@ -210,7 +288,7 @@ mod tests {
         let player = find(dir.path().join("player").to_str().expect("text"), &dir).expect("found");
         let script = format!("printf %s \"$0\" > {}/url; exit 7", dir.path().display());
         let mut child =
-            player.start(&["-c".into(), script.into()], "http://127.0.0.1:1/a b").expect("started");
+            player.start(&["-c".into(), script.into()], "http://127.0.0.1:1/a b", &[]).expect("started");
         assert_eq!(child.wait().await.expect("ended").code(), Some(7));
         let url = std::fs::read_to_string(dir.path().join("url")).expect("written");
         assert_eq!(url, "http://127.0.0.1:1/a b");

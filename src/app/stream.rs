@@ -1,10 +1,8 @@
 //! `swarmcat stream`: one torrent's file to stdout, to a file or to a player.
 
 use std::{
-    ffi::OsString,
     fs::File,
-    io::{self, Write as _},
-    net::Ipv4Addr,
+    io::{self, IsTerminal as _, Write as _},
     ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -14,23 +12,28 @@ use tokio::{runtime, sync::watch};
 
 use super::{
     player::Player,
-    signals,
+    playing, signals,
     sink::{Sink, wait_until_closed},
 };
 use crate::{
-    config::Presentation,
+    config::{Presentation, ProgressMode},
     core::{
         Error, Streamer,
-        media::{FileSelector, Media},
-        metainfo::Metainfo,
+        media::{FileSelector, Kind, Media},
+        metainfo::{FileEntry, Metainfo},
         reader::{Opened, PieceReader},
         settings::Settings,
         source::Source,
         status::{Phase, Status},
         streamer::{RangeOf, Request},
     },
-    http::{range, single},
-    ui::{listing, progress::Progress, screen::Screen},
+    http::range,
+    ui::{
+        choice::{self, Restored},
+        listing,
+        progress::Progress,
+        screen::Screen,
+    },
 };
 
 /// What `stream` was asked for.
@@ -74,8 +77,19 @@ pub enum Choice {
     Auto,
     /// By its number in the list, from 0.
     Index(usize),
-    /// By a glob on its path.
+    /// By an episode or a glob on its path.
     Glob(String),
+}
+
+impl StreamRequest {
+    /// Whether the choice of the file may be put to somebody: nothing else decides it, and what they see is not in the
+    /// way of the bytes or of a script.
+    fn leaves_the_choice(&self, source: &Source, progress: ProgressMode) -> bool {
+        let told = matches!(source, Source::Magnet(magnet) if !magnet.selected.is_empty());
+        let piped = self.output == Output::Stdout && self.open.is_none();
+        let seen = matches!(progress, ProgressMode::Auto | ProgressMode::Bar);
+        self.choice == Choice::Auto && !self.list && !told && !piped && seen
+    }
 }
 
 /// Streams.
@@ -114,17 +128,18 @@ struct Run {
 }
 
 impl Run {
-    async fn go(self, player: Option<Player>) -> Result<(), Error> {
-        let streamer = Streamer::new(self.settings.clone());
-        let (status, watched) = watch::channel(Status::default());
-        let progress = Progress::start(self.presentation.progress, &self.screen, watched);
+    async fn go(mut self, player: Option<Player>) -> Result<(), Error> {
+        let streamer = Arc::new(Streamer::new(self.settings.clone()));
         if self.request.list {
-            let metainfo = streamer.metainfo(&self.source, self.request.force, status).await?;
-            drop(progress);
-            return self.list(&metainfo);
+            return self.list(&*self.metainfo(&streamer).await?);
         }
+        let open = self.request.leaves_the_choice(&self.source, self.presentation.progress);
+        if open && choice::can_be_asked() {
+            self.ask(&streamer).await?;
+        }
+        let (status, progress) = self.progress();
         let media = match player {
-            Some(player) => self.play(&streamer, status, player).await?,
+            Some(player) => self.play(&streamer, status, &player).await?,
             None => self.deliver(&streamer, &status).await?,
         };
         if let Some((media, bytes)) = &media {
@@ -134,12 +149,48 @@ impl Run {
         Ok(())
     }
 
+    fn progress(&self) -> (watch::Sender<Status>, Progress) {
+        let (status, watched) = watch::channel(Status::default());
+        (status, Progress::start(self.presentation.progress, &self.screen, watched))
+    }
+
+    async fn metainfo(&self, streamer: &Streamer) -> Result<Arc<Metainfo>, Error> {
+        let (status, _progress) = self.progress();
+        streamer.metainfo(&self.source, self.request.force, status).await
+    }
+
+    /// Lets somebody at the terminal choose among several files that play.
+    async fn ask(&mut self, streamer: &Streamer) -> Result<(), Error> {
+        let metainfo = self.metainfo(streamer).await?;
+        let plays =
+            |file: &&FileEntry| !file.padding && file.path.last().is_some_and(|name| Kind::of(name).plays());
+        let files: Vec<FileEntry> = metainfo.files.iter().filter(plays).cloned().collect();
+        if files.len() < 2 {
+            return Ok(());
+        }
+        let default = self.selector().choose(&metainfo, &[])?.index;
+        let _terminal = Restored::when_dropped();
+        let answered = tokio::task::spawn_blocking(move || choice::choose(&files, default)).await;
+        let chosen = answered.map_err(|error| Error::Internal(error.to_string()))?;
+        let chosen = chosen.map_err(|error| match error.kind() {
+            // Ctrl-C at the question.
+            io::ErrorKind::Interrupted => Error::Cancelled,
+            _ => Error::Internal(format!("asking for a file: {error}")),
+        })?;
+        self.request.choice = Choice::Index(chosen.ok_or(Error::Cancelled)?);
+        Ok(())
+    }
+
+    /// Whole paths for scripts that read lines, folders for people.
     fn list(&self, metainfo: &Metainfo) -> Result<(), Error> {
-        let chosen = self.selector().choose(metainfo, &[]).map(|file| file.index);
-        let mut out = io::stdout().lock();
+        let chosen = self.selector().choose(metainfo, &[]).map(|file| file.index).ok();
+        let stdout = io::stdout();
+        let people = stdout.is_terminal();
+        let mut out = stdout.lock();
         let written = match self.request.json {
-            true => listing::files_json(&mut out, metainfo, chosen.ok()),
-            false => listing::files(&mut out, metainfo, chosen.ok()),
+            true => listing::files_json(&mut out, metainfo, chosen),
+            false if people => listing::tree(&mut out, metainfo, chosen),
+            false => listing::files(&mut out, metainfo, chosen),
         };
         written
             .and_then(|()| out.flush())
@@ -214,33 +265,16 @@ impl Run {
     /// To a player, through a server that only it knows of.
     async fn play(
         &self,
-        streamer: &Streamer,
+        streamer: &Arc<Streamer>,
         status: watch::Sender<Status>,
-        player: Player,
+        player: &Player,
     ) -> Result<Option<(Media, u64)>, Error> {
         let whole: RangeOf = Box::new(|opened| Ok(0..opened.media().len));
         let (opened, _first) = streamer.open(self.opening(whole, status.clone())).await?;
         status.send_modify(|status| status.phase = Phase::Streaming);
         let media = opened.media().clone();
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let address = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
-        let (address, listener) =
-            address.map_err(|error| Error::Internal(format!("cannot listen on loopback: {error}")))?;
-        let token = single::token();
-        let args: Vec<OsString> = self.request.player_args.iter().map(OsString::from).collect();
-        let mut child = player.start(&args, &single::url(address, &token, &media))?;
-        let served = single::serve(listener, &token, opened, std::future::pending());
-        tokio::select! {
-            ended = child.wait() => match ended {
-                Ok(code) if code.success() => Ok(Some((media, 0))),
-                Ok(code) => Err(Error::Internal(format!("{} ended with {code}", player.program().display()))),
-                Err(error) => Err(Error::Internal(format!("waiting for the player: {error}"))),
-            },
-            ended = served => Err(Error::Internal(match ended {
-                Ok(()) => "the player's server ended early".into(),
-                Err(error) => format!("serving the player: {error}"),
-            })),
-        }
+        playing::play(player, &self.request.player_args, opened, streamer, &self.source).await?;
+        Ok(Some((media, 0)))
     }
 
     async fn tidy(&self, streamer: &Streamer, media: &Media) -> Result<(), Error> {

@@ -83,10 +83,20 @@ enum Sub {
     Stream(StreamArgs),
     Serve(ServeArgs),
     /// Show or forget the torrents that failed recently
-    #[command(subcommand)]
+    #[command(subcommand, after_long_help = FAILED_HELP)]
     Failed(FailedSub),
     Cleanup(CleanupArgs),
 }
+
+const FAILED_HELP: &str = "\
+A torrent that failed is refused at once until its cooldown is over: five minutes for one without peers, an hour
+at most. Every process of a state directory shares the table.
+
+Examples:
+  swarmcat failed list
+  swarmcat failed list --all --json | jq -r '.[].info_hash'
+  swarmcat failed clear 08ada5a7a6183aae1e09d831df6748d566095a10
+  swarmcat failed clear";
 
 #[derive(Debug, Subcommand)]
 enum FailedSub {
@@ -114,7 +124,10 @@ A torrent that any process streams is never touched. Expired entries of the fail
 
 Examples:
   swarmcat cleanup --dry-run
-  swarmcat --temp-dir /var/tmp/swarmcat cleanup --older-than 2h")]
+  swarmcat --temp-dir /var/tmp/swarmcat cleanup --older-than 2h
+
+From cron, which knows neither your working directory nor your PATH:
+  */15 * * * * $HOME/.cargo/bin/swarmcat -q --temp-dir $HOME/swarmcat/temp cleanup")]
 struct CleanupArgs {
     /// Only what has been idle for this long
     #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = values::duration_or_zero)]
@@ -131,14 +144,21 @@ struct CleanupArgs {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Without -i or --select, it is the largest file that can be played (video before audio), else the largest.
+With --open or -o at a terminal, you are asked when several files can be played.
 
 Examples:
   swarmcat stream 08ada5a7a6183aae1e09d831df6748d566095a10 | mpv -
   swarmcat stream 'magnet:?xt=urn:btih:...' -o film.mkv
-  swarmcat stream film.torrent -l
+  swarmcat stream series.torrent -l
+  swarmcat stream series.torrent --select S01E02 --open auto
   swarmcat stream film.torrent --select '*/extras/*.mkv' --open vlc -- --fullscreen
   swarmcat stream film.torrent --range 0-1048575 | file -
-  curl -s https://example.org/film.torrent | swarmcat stream - | ffprobe -")]
+  curl -s https://example.org/film.torrent | swarmcat stream - | ffprobe -
+
+Players:
+  --open mpv, vlc, iina, ffplay, mplayer, auto for the first of them that is installed, or any program
+  that takes a URL. mpv, VLC and IINA are given the subtitles that lie beside the film. What follows
+  -- is handed to the player. The stream ends when the player does.")]
 struct StreamArgs {
     /// Info hash, magnet URI, .torrent path or URL, or - for a .torrent on stdin
     #[arg(value_name = "SOURCE")]
@@ -149,7 +169,7 @@ struct StreamArgs {
     /// The file with this number, from 0, as -l prints it
     #[arg(short, long, value_name = "N", conflicts_with = "select")]
     index: Option<usize>,
-    /// The file whose path matches
+    /// The file whose path matches, or that is this episode: S01E02
     #[arg(short, long, value_name = "GLOB")]
     select: Option<String>,
     /// List the files and exit
@@ -170,7 +190,7 @@ struct StreamArgs {
     /// Remove the torrent's data afterwards
     #[arg(long)]
     remove: bool,
-    /// Arguments for the player
+    /// Arguments for the player, handed to it as they are
     #[arg(last = true, requires = "open", value_name = "PLAYER_ARGS")]
     player_args: Vec<String>,
 }

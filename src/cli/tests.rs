@@ -97,6 +97,31 @@ fn peers_and_trackers_are_repeated_or_separated_by_spaces() {
 }
 
 #[test]
+fn a_list_counts_before_the_sub_command_and_after_it() {
+    let ports = |line: &str| {
+        let peers = parsed(line).unwrap().layer.swarm.peers;
+        peers.map(|peers| peers.iter().map(|peer| peer.port()).collect::<Vec<_>>())
+    };
+    assert_eq!(ports("--peer 192.0.2.7:1 stream x --peer 192.0.2.8:2"), Some(vec![1, 2]));
+    assert_eq!(
+        ports("--peer 192.0.2.7:1 --peer 192.0.2.7:2 stream --peer 192.0.2.8:3 x"),
+        Some(vec![1, 2, 3])
+    );
+    assert_eq!(ports("--peer 192.0.2.7:1 serve"), Some(vec![1]));
+    assert_eq!(
+        ports("--peer 192.0.2.7:1 failed --peer 192.0.2.7:2 list --peer 192.0.2.7:3"),
+        Some(vec![1, 2, 3])
+    );
+    assert_eq!(ports("cleanup --peer 192.0.2.7:1"), Some(vec![1]));
+    assert_eq!(ports("stream x"), None);
+    let layer =
+        parsed("--tracker http://a/ --dht-bootstrap a:1 stream x --tracker http://b/ --dht-bootstrap b:2");
+    let swarm = layer.unwrap().layer.swarm;
+    assert_eq!(swarm.trackers.unwrap().len(), 2);
+    assert_eq!(swarm.dht_bootstrap.unwrap(), ["a:1", "b:2"]);
+}
+
+#[test]
 fn info_hashes_are_read_as_everywhere() {
     let hex = "08ADA5A7A6183AAE1E09D831DF6748D566095A10";
     let hashes = match parsed(&format!("failed clear {hex}")).unwrap().command {
@@ -242,12 +267,12 @@ fn short_help_of_stream() {
 
     Arguments:
       <SOURCE>          Info hash, magnet URI, .torrent path or URL, or - for a .torrent on stdin
-      [PLAYER_ARGS]...  Arguments for the player
+      [PLAYER_ARGS]...  Arguments for the player, handed to it as they are
 
     Options:
       -o, --output <PATH>  Write to a file, by way of PATH.part; - is stdout
       -i, --index <N>      The file with this number, from 0, as -l prints it
-      -s, --select <GLOB>  The file whose path matches
+      -s, --select <GLOB>  The file whose path matches, or that is this episode: S01E02
       -l, --list           List the files and exit
           --json           With -l: print JSON for scripts
           --range <A-B>    Only these bytes, as in HTTP: 0-499, 500-, -500
@@ -371,7 +396,7 @@ fn short_help_of_failed() {
       help   Print this message or the help of the given subcommand(s)
 
     Options:
-      -h, --help  Print help
+      -h, --help  Print help (see more with '--help')
 
     Global options:
           --config <FILE>      Read settings from this file

@@ -1,6 +1,7 @@
 //! One torrent's bytes on disk: which pieces are verified, which an earlier run says are there, and who waits for which.
 //!
-//! `<dir>/<index>-<name>` holds a file, `<dir>/metainfo.torrent` the metainfo, `<dir>/have.json` the have-map.
+//! `<dir>/<index>-<name>` holds a file, `<dir>/metainfo.torrent` the metainfo, `<dir>/have.json` the have-map,
+//! `<dir>/peers` who brought it.
 //! A piece is *verified* once its SHA-1 was right in this process, or in an earlier one that saw its file complete and
 //! left it untouched since (same length, same modification time, same boot: a crash of the machine may lose pages that
 //! a crash of the process cannot). Whatever else the have-map names is only *claimed*, and hashed before its first use.
@@ -10,6 +11,7 @@ use std::{
     fs::{File, OpenOptions},
     hash::{BuildHasher, RandomState},
     io::{self, IoSlice, Read},
+    net::SocketAddr,
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
@@ -29,6 +31,9 @@ use super::{
 
 const METAINFO_FILE: &str = "metainfo.torrent";
 const HAVE_FILE: &str = "have.json";
+const PEERS_FILE: &str = "peers";
+/// Peers that are remembered: as many as are dialled at once.
+const MOST_PEERS: usize = 64;
 /// Bytes of a block, what peers send at a time (BEP 3).
 const BLOCK: usize = 16 * 1024;
 /// Read and hashed at a time: whole blocks, and small enough to stay in the processor's cache.
@@ -138,6 +143,22 @@ impl Content {
             return Ok(());
         }
         replace(&path, &self.metainfo.torrent_bytes).map_err(|error| Error::storage("writing", path, error))
+    }
+
+    /// The peers that brought something in an earlier run, the best first, one a line in `dir`. Hints: what does not look
+    /// like one is passed over.
+    pub fn kept_peers(dir: &Path) -> Vec<String> {
+        let text = std::fs::read_to_string(dir.join(PEERS_FILE)).unwrap_or_default();
+        let peers = text.lines().filter(|line| line.parse::<SocketAddr>().is_ok());
+        peers.take(MOST_PEERS).map(str::to_owned).collect()
+    }
+
+    /// Remembers who brought something. Not having it costs the next run a search, so a failure is only logged.
+    pub fn keep_peers(&self, peers: &[SocketAddr]) {
+        let lines: String = peers.iter().take(MOST_PEERS).map(|peer| format!("{peer}\n")).collect();
+        if let Err(error) = replace(&self.dir.join(PEERS_FILE), lines.as_bytes()) {
+            tracing::debug!("torrent {}: its peers were not kept: {error}", self.metainfo.info_hash);
+        }
     }
 
     /// The torrent.
@@ -650,6 +671,17 @@ mod tests {
         content.write_torrent(24, &[b"!"]).unwrap();
         let (wrong, others) = content.check(2, false).unwrap();
         assert!(!wrong && others.len() == digests.len() && others != digests);
+    }
+
+    #[test]
+    fn who_brought_it_is_remembered_and_nonsense_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Content::kept_peers(dir.path()).is_empty());
+        let peers = ["127.0.0.2:6881".parse().unwrap(), "[::1]:7".parse().unwrap()];
+        again(dir.path()).keep_peers(&peers);
+        assert_eq!(Content::kept_peers(dir.path()), ["127.0.0.2:6881", "[::1]:7"]);
+        std::fs::write(dir.path().join(PEERS_FILE), "localhost:1\n127.0.0.3:9\n\u{1b}[31m\n").unwrap();
+        assert_eq!(Content::kept_peers(dir.path()), ["127.0.0.3:9"]);
     }
 
     #[test]

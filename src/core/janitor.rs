@@ -221,7 +221,8 @@ impl ScratchDir {
         Ok(sweep.report)
     }
 
-    fn dir(&self, info_hash: &InfoHash) -> PathBuf {
+    /// Where a torrent is kept, if it is.
+    pub fn dir(&self, info_hash: &InfoHash) -> PathBuf {
         self.path.join(info_hash.to_string())
     }
 

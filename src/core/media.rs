@@ -4,6 +4,7 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use super::{
     Error,
+    episode::Episode,
     metainfo::{FileEntry, Metainfo},
     source::InfoHash,
 };
@@ -73,7 +74,8 @@ pub enum FileSelector {
     Auto,
     /// By 0-based index.
     Index(usize),
-    /// By a glob on the path inside the torrent; among several matches, as [`FileSelector::Auto`] would.
+    /// By an episode (`S01E02`), else by a glob, on the path inside the torrent; among several matches, as
+    /// [`FileSelector::Auto`] would.
     Glob(String),
 }
 
@@ -91,8 +93,8 @@ impl FileSelector {
                 no_such(format!("no file {index}; list the {} there are with --list", files().count()))
             }),
             FileSelector::Glob(pattern) => {
-                let matcher = glob(pattern)?;
-                best(files().filter(|file| matches(&matcher, file))).ok_or_else(|| {
+                let matcher = Matcher::read(pattern)?;
+                best(files().filter(|file| matcher.matches(file))).ok_or_else(|| {
                     no_such(format!("no file matches {pattern:?}; list what there is with --list"))
                 })
             }
@@ -109,17 +111,38 @@ fn best<'a>(files: impl Iterator<Item = &'a FileEntry>) -> Option<&'a FileEntry>
     files.reduce(|best, file| if rank(file) > rank(best) { file } else { best })
 }
 
+/// What a pattern matches.
+enum Matcher {
+    /// An episode without a wildcard could only be a whole file name, which nobody means.
+    Episode(Episode),
+    Glob(GlobMatcher),
+}
+
+impl Matcher {
+    fn read(pattern: &str) -> Result<Self, Error> {
+        match Episode::parse(pattern) {
+            Some(episode) => Ok(Self::Episode(episode)),
+            None => glob(pattern).map(Self::Glob),
+        }
+    }
+
+    /// A pattern without a slash is also tried on the bare name, as shells' users expect.
+    fn matches(&self, file: &FileEntry) -> bool {
+        match self {
+            Self::Episode(episode) => episode.is_named_by(&file.display_path()),
+            Self::Glob(glob) => {
+                glob.is_match(file.display_path()) || file.path.last().is_some_and(|name| glob.is_match(name))
+            }
+        }
+    }
+}
+
 fn glob(pattern: &str) -> Result<GlobMatcher, Error> {
     GlobBuilder::new(pattern)
         .case_insensitive(true)
         .build()
         .map(|glob| glob.compile_matcher())
         .map_err(|error| Error::Usage(format!("{pattern:?} is not a glob: {}", error.kind())))
-}
-
-/// A pattern without a slash is also tried on the bare name, as shells' users expect.
-fn matches(matcher: &GlobMatcher, file: &FileEntry) -> bool {
-    matcher.is_match(file.display_path()) || file.path.last().is_some_and(|name| matcher.is_match(name))
 }
 
 /// The one file that a stream delivers.
@@ -183,6 +206,23 @@ mod tests {
             assert!(error.to_string().contains("--list"), "{error}");
         }
         assert!(matches!(FileSelector::Glob("[".into()).choose(&meta, &[]), Err(Error::Usage(_))));
+    }
+
+    #[test]
+    fn an_episode_chooses_its_film_and_not_what_lies_beside_it() {
+        let meta = torrent(&[
+            ("show/Season 1/show.s01e01.mkv", 9),
+            ("show/Season 1/show.s01e02.sample.mkv", 1),
+            ("show/Season 1/show.s01e02.nfo", 99),
+            ("show/Season 1/show.s01e02.mkv", 8),
+            ("show/Season 1/show.s01e02.srt", 2),
+            ("show/S01E02", 3),
+        ]);
+        assert_eq!(chosen(FileSelector::Glob("S01E02".into()), &meta), 3);
+        assert_eq!(chosen(FileSelector::Glob("1x01".into()), &meta), 0);
+        assert_eq!(chosen(FileSelector::Glob("*s01e02*.srt".into()), &meta), 4);
+        let error = FileSelector::Glob("S02E01".into()).choose(&meta, &[]).unwrap_err();
+        assert!(error.to_string().contains("S02E01"), "{error}");
     }
 
     #[test]

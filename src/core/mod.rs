@@ -3,6 +3,7 @@
 //! The core knows no HTTP, no command line and no terminal. Only [`swarm`] knows librqbit.
 
 pub mod content;
+pub mod episode;
 pub mod error;
 pub mod failed;
 pub mod fetch;

@@ -4,6 +4,12 @@ use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use url::Url;
 
+/// Free space that is left on the disk unless somebody says otherwise: enough for the system to go on.
+const MIN_FREE: u64 = 256 << 20;
+
+/// Torrents open at once: the seed's "max connections".
+const MAX_TORRENTS: usize = 25;
+
 /// Everything the core can be told.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -107,6 +113,24 @@ pub enum CooldownScope {
     Global,
     /// Only the client address that it failed for.
     Client,
+}
+
+impl Settings {
+    /// The defaults, with these directories.
+    pub fn new(temp_dir: impl Into<PathBuf>, state_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            temp_dir: temp_dir.into(),
+            state_dir: state_dir.into(),
+            swarm: SwarmSettings::default(),
+            waits: Waits::default(),
+            cooldown: CooldownSettings::default(),
+            min_free: MIN_FREE,
+            max_torrents: MAX_TORRENTS,
+            max_disk: None,
+            evict_idle: false,
+            doing: "another program",
+        }
+    }
 }
 
 impl Default for SwarmSettings {

@@ -1,6 +1,13 @@
 //! What an attempt is doing right now, as values: the core fills it in, whoever shows progress reads it.
 
-use std::time::Duration;
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use tokio::time::Instant;
 
 /// What a stream waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -64,7 +71,96 @@ pub struct Status {
     pub waiting_for_piece: Option<u32>,
     /// The latest thing that went wrong without ending the attempt (foreign text: escape before showing).
     pub trouble: Option<String>,
+    /// When what first happened on the way to the first byte.
+    pub timeline: Arc<Timeline>,
     /// How long the attempt has been running.
     #[serde(skip)]
     pub elapsed: Duration,
+}
+
+/// What happens once on the way to the first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Milestone {
+    /// The session is there: sockets, DHT, TLS.
+    Session,
+    /// A peer completed the handshake.
+    Peer,
+    /// The info dictionary is there.
+    Metadata,
+    /// A peer lets us ask.
+    Unchoked,
+    /// A block is on disk.
+    Block,
+    /// A piece is verified.
+    Piece,
+}
+
+impl Milestone {
+    const ALL: [(Milestone, &str); 6] = [
+        (Milestone::Session, "session"),
+        (Milestone::Peer, "peer"),
+        (Milestone::Metadata, "metadata"),
+        (Milestone::Unchoked, "unchoked"),
+        (Milestone::Block, "block"),
+        (Milestone::Piece, "piece"),
+    ];
+}
+
+/// When each [`Milestone`] was first passed, since the attempt began. As text or serialized: milliseconds.
+#[derive(Debug)]
+pub struct Timeline {
+    began: Instant,
+    passed: [OnceLock<Duration>; Milestone::ALL.len()],
+}
+
+impl Default for Timeline {
+    fn default() -> Self {
+        Timeline { began: Instant::now(), passed: Default::default() }
+    }
+}
+
+impl Timeline {
+    /// A milestone is passed now, unless it was before.
+    pub fn pass(&self, milestone: Milestone) {
+        self.passed[milestone as usize].get_or_init(|| self.began.elapsed());
+    }
+
+    fn milliseconds(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let passed = |(milestone, name): (Milestone, &'static str)| {
+            Some((name, self.passed[milestone as usize].get()?.as_millis() as u64))
+        };
+        Milestone::ALL.into_iter().filter_map(passed)
+    }
+}
+
+impl Serialize for Timeline {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.milliseconds().try_for_each(|(name, at)| map.serialize_entry(name, &at))?;
+        map.end()
+    }
+}
+
+impl fmt::Display for Timeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut comma = "";
+        self.milliseconds()
+            .try_for_each(|(name, at)| write!(f, "{}{name} {at} ms", std::mem::replace(&mut comma, ", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_milestone_is_passed_once_and_what_did_not_happen_is_not_told() {
+        let timeline = Timeline::default();
+        for (wait, milestone) in [(17, Milestone::Session), (20, Milestone::Piece), (9, Milestone::Piece)] {
+            tokio::time::advance(Duration::from_millis(wait)).await;
+            timeline.pass(milestone);
+        }
+        assert_eq!(timeline.to_string(), "session 17 ms, piece 37 ms");
+        assert_eq!(serde_json::to_string(&timeline).unwrap(), r#"{"session":17,"piece":37}"#);
+    }
 }

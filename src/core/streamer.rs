@@ -33,7 +33,7 @@ use super::{
     reader::{Audience, Opened, PieceReader, Torrent},
     settings::{CooldownScope, Settings},
     source::{InfoHash, Magnet, Source},
-    status::{Phase, Status},
+    status::{Milestone, Phase, Status},
     swarm::{
         Found, Keeping, Search, SwarmSession, Traffic,
         metainfo::{parse, torrent_file},
@@ -58,6 +58,21 @@ pub struct Request {
     pub range: RangeOf,
     /// What is told on the way.
     pub status: watch::Sender<Status>,
+}
+
+impl Request {
+    /// All of the file that [`FileSelector::Auto`] chooses, with nobody to be told on the way. For the rest, say
+    /// `Request { selector, ..Request::of(source) }`.
+    pub fn of(source: Source) -> Self {
+        Self {
+            source,
+            selector: FileSelector::Auto,
+            force: false,
+            client: None,
+            range: Box::new(|opened| Ok(0..opened.media().len)),
+            status: watch::Sender::default(),
+        }
+    }
 }
 
 /// Chooses the bytes of an opened file that a request is about.
@@ -241,6 +256,11 @@ impl Attempt<'_> {
         if let Some(live) = fetched {
             let first = self.first_byte(&mut reader).await;
             self.remember(&live, first)?;
+            tracing::debug!(
+                "torrent {}: first byte after {}",
+                self.info_hash(),
+                live.status.borrow().timeline
+            );
         }
         Ok((opened, reader))
     }
@@ -358,11 +378,13 @@ impl Attempt<'_> {
                 .iter()
                 .map(ToString::to_string)
                 .chain(self.wanted.magnet.peers.clone())
+                .chain(Content::kept_peers(&self.scratch.dir(&self.info_hash())))
                 .collect(),
             tiers: tiers(settings, &self.trackers(metainfo), private),
             private,
         };
         let swarm = self.streamer.swarm(&self.scratch).await?;
+        self.status.borrow().timeline.pass(Milestone::Session);
         let (searcher, status) = (swarm.searcher.clone(), self.status.clone());
         let task = swarm.runtime.spawn(async move { searcher.search(search, &status).await });
         AbortOnDropHandle::new(task).await.map_err(|error| Error::Internal(error.to_string()))?

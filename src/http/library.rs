@@ -131,6 +131,8 @@ pub struct PeerCounts {
     pub connecting: usize,
     /// Connected now.
     pub connected: usize,
+    /// Of those, the ones that let us ask.
+    pub unchoked: usize,
     /// Of those, the ones that have sent data.
     pub sending: usize,
 }

@@ -209,10 +209,11 @@ impl Metrics {
         scraped.temp.set(condition.temp_bytes);
         scraped.free.set(condition.free_bytes.unwrap_or(0));
         let sum = |of: fn(&TorrentReport) -> usize| level(torrents.iter().map(of).sum());
-        let peers: [(&'static str, i64); 4] = [
+        let peers: [(&'static str, i64); 5] = [
             ("seen", sum(|torrent| torrent.peers.seen)),
             ("connecting", sum(|torrent| torrent.peers.connecting)),
             ("connected", sum(|torrent| torrent.peers.connected)),
+            ("unchoked", sum(|torrent| torrent.peers.unchoked)),
             ("sending", sum(|torrent| torrent.peers.sending)),
         ];
         for (state, count) in peers {

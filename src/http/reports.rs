@@ -70,6 +70,7 @@ fn peers(status: &Status) -> PeerCounts {
         seen: status.peers_seen,
         connecting: status.peers_connecting,
         connected: status.peers_connected,
+        unchoked: status.peers_unchoked,
         sending: status.peers_sending,
     }
 }

@@ -1,6 +1,6 @@
-//! One opened file for one player on this machine: the server behind `stream --open`.
+//! One opened file for one player on this machine, and the subtitles beside it: the server behind `stream --open`.
 //!
-//! It answers only to its own loopback address and only under a path that cannot be guessed, so neither
+//! It answers only to its own loopback address and only under paths that cannot be guessed, so neither
 //! another machine nor a web page in the user's browser reaches it. It has no CORS, no list, no other file.
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
@@ -22,7 +22,7 @@ use super::{
     reply::{self, Problem},
     server::{Arrival, Counters, Handler, Limits, Server},
 };
-use crate::core::media::Media;
+use crate::core::{Error, media::Media};
 
 /// Connections at once: players keep a few, and close them late.
 const CONNECTIONS: usize = 64;
@@ -37,17 +37,38 @@ pub fn url(address: SocketAddr, token: &str, media: &Media) -> String {
     format!("http://{address}/{token}/{}", reply::encoded(segment(media)))
 }
 
-/// Serves `content` on a loopback `listener`, under [`url()`], until `shutdown` ends; then cuts what still runs.
+/// Where a player finds a file beside it.
+pub fn url_beside(address: SocketAddr, token: &str, media: &Media) -> String {
+    format!("http://{address}/{token}/{}/{}", media.index, reply::encoded(segment(media)))
+}
+
+/// The files beside the one that is played. Each is opened when the player asks for it: most never are.
+pub trait Beside: Send + Sync + 'static {
+    /// What is read of them.
+    type Content: Content;
+
+    /// Which there are.
+    fn media(&self) -> &[Media];
+
+    /// One of them, with its first bytes there.
+    fn open(&self, media: &Media) -> impl Future<Output = Result<Self::Content, Error>> + Send;
+}
+
+/// Serves `content` on a loopback `listener`, under [`url()`], and what is beside it under [`url_beside()`], until
+/// `shutdown` ends; then cuts what still runs.
 pub async fn serve<C: Content>(
     listener: std::net::TcpListener,
     token: &str,
     content: C,
+    beside: impl Beside,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let (address, stop) = (listener.local_addr()?, CancellationToken::new());
     let listener = Listener::try_from(listener)?;
     let path = format!("/{token}/{}", segment(content.media()));
-    let site = Arc::new(Site { address, path, content });
+    let paths_beside =
+        beside.media().iter().map(|media| format!("/{token}/{}/{}", media.index, segment(media))).collect();
+    let site = Arc::new(Site { address, path, content, paths_beside, beside });
     let limits = Limits { connections: CONNECTIONS, drain: Duration::ZERO, ..Limits::default() };
     let running = Server::new(site, limits, Counters::default()).run(vec![listener], stop.clone());
     let shutdown = async {
@@ -66,42 +87,57 @@ fn segment(media: &Media) -> &str {
     }
 }
 
-struct Site<C> {
+struct Site<C, B> {
     address: SocketAddr,
-    /// The one path, decoded.
+    /// The path of the file that is played, decoded.
     path: String,
     content: C,
+    /// The paths of the others, decoded, in their order.
+    paths_beside: Vec<String>,
+    beside: B,
 }
 
-impl<C: Content> Handler for Site<C> {
+/// The file that a request is about.
+enum Meant<'a> {
+    Played,
+    Beside(&'a Media),
+}
+
+impl<C: Content, B: Beside> Handler for Site<C, B> {
     async fn answer(&self, request: Request<Incoming>, arrival: Arrival) -> Response {
         let (request, _) = request.into_parts();
         let answered = match self.admit(&request) {
-            Ok(()) => self.respond(&request, arrival.lane).await,
+            Ok(Meant::Played) => respond(&self.content, &request, arrival.lane).await,
+            Ok(Meant::Beside(media)) => match self.beside.open(media).await {
+                Ok(content) => respond(&content, &request, arrival.lane).await,
+                Err(error) => Err(Problem::from(&error)),
+            },
             Err(refusal) => Err(refusal),
         };
         answered.unwrap_or_else(Problem::into_response)
     }
 }
 
-impl<C: Content> Site<C> {
-    fn admit(&self, request: &Parts) -> Result<(), Problem> {
+impl<C: Content, B: Beside> Site<C, B> {
+    fn admit(&self, request: &Parts) -> Result<Meant<'_>, Problem> {
         guard::addressed_to(self.address, &guard::authority(&request.uri, &request.headers)?)?;
         let path: Vec<u8> = percent_decode_str(request.uri.path()).collect();
-        if !same(&path, self.path.as_bytes()) {
-            return Err(Problem::not_found());
-        }
+        let is = |known: &String| same(&path, known.as_bytes());
+        let beside = || self.beside.media().get(self.paths_beside.iter().position(is)?);
+        let meant = match is(&self.path) {
+            true => Meant::Played,
+            false => beside().map(Meant::Beside).ok_or_else(Problem::not_found)?,
+        };
         if request.method != Method::GET && request.method != Method::HEAD {
             return Err(Problem::read_only());
         }
-        Ok(())
+        Ok(meant)
     }
+}
 
-    async fn respond(&self, request: &Parts, lane: Lane) -> Result<Response, Problem> {
-        let asked = Asked { method: &request.method, headers: &request.headers };
-        let reader = |range| self.content.reader(range);
-        deliver(self.content.media(), asked, reader, lane).await
-    }
+async fn respond<C: Content>(content: &C, request: &Parts, lane: Lane) -> Result<Response, Problem> {
+    let asked = Asked { method: &request.method, headers: &request.headers };
+    deliver(content.media(), asked, |range| content.reader(range), lane).await
 }
 
 /// Equality in a time that does not tell how much of a secret was right.
@@ -120,9 +156,41 @@ mod tests {
     use super::*;
     use crate::http::testing::{Answer, End, Fake, HASH, Readers, soon};
 
+    /// Subtitles beside a film: one file in memory under several names, and one that cannot be opened.
+    struct Shelf {
+        fake: Fake,
+        media: Vec<Media>,
+    }
+
+    const BROKEN: usize = 9;
+
+    impl Shelf {
+        fn of(files: &[(usize, &str)]) -> Self {
+            let media =
+                |&(index, path): &(usize, &str)| Media { info_hash: HASH, index, path: path.into(), len: 50 };
+            Self { fake: Fake::new(50, End::Whole, 0), media: files.iter().map(media).collect() }
+        }
+    }
+
+    impl Beside for Shelf {
+        type Content = Fake;
+
+        fn media(&self) -> &[Media] {
+            &self.media
+        }
+
+        async fn open(&self, media: &Media) -> Result<Fake, Error> {
+            match media.index {
+                BROKEN => Err(Error::Internal("it cannot be opened".into())),
+                _ => Ok(Fake { media: media.clone(), ..self.fake.clone() }),
+            }
+        }
+    }
+
     struct Server {
         address: SocketAddr,
         path: String,
+        beside: Vec<String>,
         fake: Fake,
         stop: CancellationToken,
         task: JoinHandle<io::Result<()>>,
@@ -130,15 +198,21 @@ mod tests {
 
     impl Server {
         fn start(fake: Fake) -> Self {
+            Self::with(fake, Shelf::of(&[]))
+        }
+
+        fn with(fake: Fake, shelf: Shelf) -> Self {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
             let address = listener.local_addr().expect("an address");
             let token = token();
             let url = url(address, &token, &fake.media);
             let path = url.strip_prefix(&format!("http://{address}")).expect("our address").to_owned();
+            let urls = shelf.media.iter().map(|media| url_beside(address, &token, media));
+            let beside = urls.map(|url| url.replace(&format!("http://{address}"), "")).collect();
             let (content, stop) = (fake.clone(), CancellationToken::new());
             let shutdown = stop.clone().cancelled_owned();
-            let task = tokio::spawn(async move { serve(listener, &token, content, shutdown).await });
-            Self { address, path, fake, stop, task }
+            let task = tokio::spawn(async move { serve(listener, &token, content, shelf, shutdown).await });
+            Self { address, path, beside, fake, stop, task }
         }
 
         fn film(len: usize) -> Self {
@@ -233,6 +307,34 @@ mod tests {
         let answer = server.get("If-Match: \"other\"\r\nRange: bytes=0-1\r\n").await;
         assert_eq!((answer.status, answer.kind().as_str()), (412, "precondition"));
         assert_eq!(server.opened(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_beside_the_film_is_there_under_the_same_token_and_nothing_else_is() {
+        let shelf = Shelf::of(&[(4, "Subs/a #1.srt"), (7, "other/a #1.srt"), (BROKEN, "b.srt")]);
+        let server = Server::with(Fake::new(1000, End::Whole, 0), shelf);
+        for (path, index) in server.beside.iter().zip([4, 7]) {
+            assert!(
+                path.starts_with(&server.path[..34]) && path.ends_with(&format!("{index}/a%20%231.srt")),
+                "{path}"
+            );
+            let answer = server.ask("GET", path, "Range: bytes=0-9\r\n").await;
+            assert_eq!((answer.status, answer.body.len()), (206, 10));
+            assert_eq!(answer.headers["etag"], format!("\"{HASH}-{index}\""));
+        }
+        let broken = server.ask("GET", &server.beside[2], "").await;
+        assert_eq!((broken.status, broken.kind().as_str()), (500, "internal"));
+        let token = &server.path[..33];
+        for path in [
+            &server.beside[0][33..],
+            &format!("{token}/5/a%20%231.srt"),
+            &format!("{token}/4/"),
+            &format!("{token}/4"),
+        ] {
+            assert_eq!(server.ask("GET", path, "").await.status, 404, "{path}");
+        }
+        assert_eq!(server.ask("POST", &server.beside[0], "Content-Length: 0\r\n").await.status, 405);
+        assert_eq!(server.get("").await.body.len(), 1000, "the film is there as well");
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test stops where its world is not what it built")]
 
 mod broker;
+mod choosing;
 mod cleanup;
 mod cli;
 mod completions;
@@ -9,11 +10,14 @@ mod failed_table;
 mod failures;
 mod hostile;
 mod logs;
+mod packaging;
 mod page;
 mod page_hostile;
 mod page_operator;
+mod players;
 mod resume;
 mod rooms;
+mod scale_out;
 mod serve_add;
 mod serve_browser;
 mod serve_clients;

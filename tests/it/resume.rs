@@ -42,6 +42,22 @@ async fn what_an_interrupted_stream_had_is_not_downloaded_again() {
 }
 
 #[tokio::test]
+async fn who_brought_the_first_part_is_found_again_without_a_search() {
+    let torrent = torrent("found-again.bin");
+    let peer = Peer::serving(&torrent).await;
+    let sandbox = Sandbox::new();
+    sandbox
+        .stream(torrent.hex())
+        .peer(peer.addr())
+        .args(["--range", "0-99"])
+        .run()
+        .await
+        .code(0)
+        .delivered(&torrent.content()[..100]);
+    sandbox.stream(torrent.hex()).run().await.code(0).delivered(torrent.content());
+}
+
+#[tokio::test]
 async fn a_kill_costs_seconds_and_not_the_download() {
     const RATE: u32 = 600_000;
     let torrent = torrent("killed.bin");

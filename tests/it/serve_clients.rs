@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     Answer, Behaviour, HttpTracker, KIB, MIB, Peer, Sandbox, Seeder, Serve, Torrent,
-    serve::{path, program, succeeds},
+    serve::{film, path, program, succeeds},
 };
 
 /// A server that has the whole torrent, and nobody else who has it.
@@ -124,17 +124,6 @@ async fn aria2_fetches_over_four_connections_at_once() {
     kept.run(&format!("aria2c --no-conf -q -x4 -s4 -k1M --file-allocation=none -o film.mkv {url}")).await;
     assert!(kept.file("film.mkv") == torrent.content());
     kept.serve.stop().await;
-}
-
-/// Half a minute of a test picture and a tone, made by ffmpeg.
-async fn film(extension: &str, options: &[&str]) -> Vec<u8> {
-    let dir = tempfile::tempdir().unwrap();
-    let name = format!("film.{extension}");
-    let sources = ["-f", "lavfi", "-i", "testsrc=size=160x120:rate=25", "-f", "lavfi", "-i", "sine"];
-    let line =
-        [&["ffmpeg", "-v", "error", "-nostdin"][..], &sources, &["-t", "30"], options, &[&name]].concat();
-    succeeds(dir.path(), &line).await;
-    std::fs::read(dir.path().join(name)).unwrap()
 }
 
 /// What ffmpeg decodes: a checksum of every frame.

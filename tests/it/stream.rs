@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value as Json;
 
-use crate::support::{Behaviour, KIB, MIB, Peer, Sandbox, Seeder, Stdout, Torrent};
+use crate::support::{Behaviour, KIB, MIB, Peer, Run, Sandbox, Seeder, Stdout, Torrent};
 
 fn film() -> Torrent {
     Torrent::multi("A film")
@@ -264,6 +264,10 @@ async fn progress_as_json_names_the_phases_in_order() {
         ["metadata", "first_piece", "streaming", "done"]
     );
     assert_eq!(lines.last().unwrap()["delivered"], MIB);
+    let timeline = &lines.iter().rfind(|line| line["phase"] == "streaming").unwrap()["timeline"];
+    let passed = ["session", "peer", "metadata", "unchoked", "block", "piece"];
+    let at: Vec<u64> = passed.map(|milestone| timeline[milestone].as_u64().expect(milestone)).to_vec();
+    assert!(at.is_sorted(), "{timeline}");
 }
 
 fn json_line(line: &str) -> Option<Json> {
@@ -321,12 +325,12 @@ async fn files_that_share_pieces_with_padding_come_out_whole() {
 }
 
 /// A player that tells its arguments through one pipe and stays until it can read from another.
-fn write_player(sandbox: &Sandbox) -> String {
+fn write_player(sandbox: &Sandbox, name: &str) -> String {
     use std::os::unix::fs::PermissionsExt;
     sandbox.make_pipe("told");
     sandbox.make_pipe("leave");
     let script = "#!/bin/sh\nprintf '%s\\n' \"$@\" > told\nread answer < leave\n";
-    let player = sandbox.write("player", script.as_bytes());
+    let player = sandbox.write(name, script.as_bytes());
     std::fs::set_permissions(&player, std::fs::Permissions::from_mode(0o755)).unwrap();
     player.to_str().unwrap().to_owned()
 }
@@ -335,15 +339,49 @@ async fn read_pipe(path: PathBuf) -> String {
     tokio::task::spawn_blocking(move || std::fs::read_to_string(path).unwrap()).await.unwrap()
 }
 
+async fn told_to_player(sandbox: &Sandbox, run: &Run) -> String {
+    let told = tokio::time::timeout(crate::support::PATIENCE, read_pipe(sandbox.path("told")));
+    told.await.unwrap_or_else(|_| panic!("no player was started\n{:#?}", run.stderr()))
+}
+
+#[tokio::test]
+async fn a_player_is_given_the_subtitles_beside_the_film_and_the_arguments_that_are_its_own() {
+    let torrent = Torrent::multi("A film")
+        .file("Subs/film.en #1.srt", 20 * KIB)
+        .file("film.mkv", MIB)
+        .file("other.mkv", KIB)
+        .file("other.srt", KIB)
+        .build();
+    let peer = Peer::serving(&torrent).await;
+    let sandbox = Sandbox::new();
+    let player = write_player(&sandbox, "mpv");
+    // Standard input can be read but once; the subtitles are opened later.
+    let stream = sandbox.stream("-").stdin(torrent.metainfo()).peer(peer.addr()).args(["--open", &player]);
+    let run = stream.player_args(["--title=$HOME; *", "-v"]).spawn();
+    let told = told_to_player(&sandbox, &run).await;
+    let told: Vec<&str> = told.lines().collect();
+    let [.., subtitles, "--title=$HOME; *", "-v", film] = told[..] else { panic!("{told:?}") };
+    let subtitles = subtitles.strip_prefix("--sub-file=").unwrap();
+    assert!(subtitles.ends_with("/0/film.en%20%231.srt"), "{subtitles}");
+    assert_eq!(told.iter().filter(|arg| arg.starts_with("--sub-file=")).count(), 1, "{told:?}");
+    for (url, index) in [(subtitles, 0), (film, 1)] {
+        let body = reqwest::get(url).await.unwrap().bytes().await.unwrap();
+        assert!(body == torrent.file(index), "{url}");
+    }
+    let other = subtitles.replace("/0/film.en%20%231.srt", "/3/other.srt");
+    assert_eq!(reqwest::get(other).await.unwrap().status(), 404);
+    std::fs::write(sandbox.path("leave"), "now\n").unwrap();
+    run.finish().await.code(0);
+}
+
 #[tokio::test]
 async fn a_player_is_given_a_local_url_of_the_stream() {
     let torrent = Torrent::single("played.mkv", MIB).build();
     let peer = Peer::serving(&torrent).await;
     let sandbox = Sandbox::new();
-    let player = write_player(&sandbox);
+    let player = write_player(&sandbox, "player");
     let run = sandbox.stream(torrent.hex()).peer(peer.addr()).args(["--open", &player]).spawn();
-    let told = tokio::time::timeout(crate::support::PATIENCE, read_pipe(sandbox.path("told")));
-    let told = told.await.unwrap_or_else(|_| panic!("no player was started\n{:#?}", run.stderr()));
+    let told = told_to_player(&sandbox, &run).await;
     let url = told.lines().last().unwrap();
     assert!(url.starts_with("http://127.0.0.1:"), "{told}");
     let body = reqwest::get(url).await.unwrap().bytes().await.unwrap();

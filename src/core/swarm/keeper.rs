@@ -84,7 +84,8 @@ impl SwarmSession {
         let bitfield = self.bitfield_file(&keeping.content.metainfo().info_hash.to_string());
         let announces = Announces::new(self.searcher.announcer.clone(), keeping.content.metainfo().info_hash);
         let (content, playheads) = (keeping.content.clone(), keeping.playheads.clone());
-        let brokered = self.broker.open(content, playheads, self.runtime.clone());
+        let timeline = keeping.status.borrow().timeline.clone();
+        let brokered = self.broker.open(content, playheads, self.runtime.clone(), timeline);
         let keeper = Keeper {
             session: self.session.clone(),
             bitfield,
@@ -145,6 +146,7 @@ impl Keeper {
             };
             self.take_out().await;
             if let Turn::End(error) = turn {
+                self.remember_peers();
                 // The locks first: who hears of the end may want to begin again.
                 self.keeping.keeps = Box::new(());
                 self.keeping.ended.send_replace(Some(error));
@@ -279,6 +281,13 @@ impl Keeper {
         // Every percent once: the log is for reading.
         if std::mem::replace(&mut rates.told, permille / 10) != permille / 10 {
             tracing::debug!("Download progress: {}.{}%, peers: {}", permille / 10, permille % 10, peers.live);
+        }
+    }
+
+    fn remember_peers(&self) {
+        let bringers = self.brokered.exchange.bringers();
+        if !bringers.is_empty() {
+            self.keeping.content.keep_peers(&bringers);
         }
     }
 

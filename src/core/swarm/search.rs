@@ -42,7 +42,7 @@ use crate::core::{
     Error,
     settings::Waits,
     source::InfoHash,
-    status::{Phase, Status},
+    status::{Milestone, Phase, Status, Timeline},
 };
 
 /// Peers dialled at once: enough to get through a stale list of 200 in a dozen seconds.
@@ -116,6 +116,7 @@ struct Tally {
     /// Greeted and still connected.
     talking: AtomicUsize,
     info_bytes: AtomicU64,
+    timeline: Arc<Timeline>,
 }
 
 impl Tally {
@@ -124,6 +125,7 @@ impl Tally {
     }
 
     fn greet(&self, peer: SocketAddr) {
+        self.timeline.pass(Milestone::Peer);
         let mut greeted = self.greeted.lock().unwrap_or_else(PoisonError::into_inner);
         if !greeted.contains(&peer) {
             greeted.push(peer);
@@ -204,7 +206,7 @@ impl<'a> Hunt<'a> {
             status,
             dht,
             named: select_all(named),
-            tally: Arc::default(),
+            tally: Arc::new(Tally { timeline: status.borrow().timeline.clone(), ..Tally::default() }),
             seen: HashSet::new(),
             queue: VecDeque::new(),
             later: Vec::new(),
@@ -361,6 +363,9 @@ impl<'a> Hunt<'a> {
         // Whoever was greeted by now goes to the lobby by itself.
         self.enough.cancel();
         self.news.detach_all();
+        if info.is_some() {
+            self.tally.timeline.pass(Milestone::Metadata);
+        }
         let mut peers = self.tally.greeted();
         let greeted: HashSet<_> = peers.iter().copied().collect();
         peers.extend(self.seen.iter().filter(|peer| !greeted.contains(peer)));

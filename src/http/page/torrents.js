@@ -120,7 +120,8 @@ export function countVerified(torrent, files, have) {
 }
 
 export function countPeers({ peers, search, state }) {
-  const rows = [['sending', peers.sending, 'have sent data'], ['connected', peers.connected, 'connected'],
+  const rows = [['sending', peers.sending, 'have sent data'], ['unchoked', peers.unchoked, 'let us ask'],
+    ['connected', peers.connected, 'connected'],
     ['connecting', peers.connecting, 'being dialled'], ['seen', peers.seen, 'addresses learnt']];
   keyed(byId('peers'), rows, ([key]) => key, () => element('div', {}, element('dt'), element('dd'), element('meter', { max: 1 })),
     (row, [, count, word]) => {

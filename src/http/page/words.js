@@ -55,6 +55,7 @@ export function now(torrent) {
   }
   const senders = peers.sending
     ? `${many(peers.sending, 'peer')} sent data, ${rate(down)}`
+    : peers.connected && !peers.unchoked ? `${many(peers.connected, 'peer')} connected, none lets us ask yet`
     : `${many(peers.connected, 'peer')} connected, none has sent data yet`;
   if (awaited.length) {
     const pieces = awaited.length === 1 ? `piece ${awaited[0]}` : `pieces ${awaited.slice(0, 4).join(', ')}`;

@@ -135,7 +135,7 @@ impl Library for Shelf {
             length: Some(media.len),
             download_rate: 5,
             upload_rate: 0,
-            peers: PeerCounts { seen: 4, connecting: 3, connected: 2, sending: 1 },
+            peers: PeerCounts { seen: 4, connecting: 3, connected: 2, unchoked: 2, sending: 1 },
             search: SearchReport::default(),
             awaited: vec![7],
             positions: Vec::new(),

@@ -157,3 +157,14 @@ pub async fn succeeds(dir: &Path, line: &[&str]) -> Vec<u8> {
     assert_eq!(code, 0, "{}: {told}{}", line.join(" "), String::from_utf8_lossy(&out));
     out
 }
+
+/// Half a minute of a test picture and a tone, made by ffmpeg.
+pub async fn film(extension: &str, options: &[&str]) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let name = format!("film.{extension}");
+    let sources = ["-f", "lavfi", "-i", "testsrc=size=160x120:rate=25", "-f", "lavfi", "-i", "sine"];
+    let line =
+        [&["ffmpeg", "-v", "error", "-nostdin"][..], &sources, &["-t", "30"], options, &[&name]].concat();
+    succeeds(dir.path(), &line).await;
+    std::fs::read(dir.path().join(name)).unwrap()
+}

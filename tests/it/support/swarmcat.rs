@@ -125,6 +125,8 @@ impl Sandbox {
     pub fn swarmcat<A: AsRef<str>>(&self, args: impl IntoIterator<Item = A>) -> Invocation {
         Invocation {
             args: args.into_iter().map(|arg| arg.as_ref().to_owned()).collect(),
+            player_args: Vec::new(),
+            attended: false,
             network: Vec::new(),
             wrapper: Vec::new(),
             env: Vec::new(),
@@ -160,6 +162,8 @@ pub enum Stdout {
 /// A command line in the making.
 pub struct Invocation {
     args: Vec<String>,
+    player_args: Vec<String>,
+    attended: bool,
     network: Vec<String>,
     wrapper: Vec<String>,
     env: Vec<(String, String)>,
@@ -177,6 +181,18 @@ impl Invocation {
 
     pub fn args<A: AsRef<str>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
         self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// What stands behind `--`.
+    pub fn player_args<A: AsRef<str>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.player_args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Standard input and standard error are a terminal with somebody at it: see [`Run::press`].
+    pub fn attended(mut self) -> Self {
+        self.attended = true;
         self
     }
 
@@ -252,13 +268,18 @@ impl Invocation {
     pub fn spawn(mut self) -> Run {
         let mut command = self.command();
         let terminal = self.attach_stdout(&mut command);
+        let keyboard = self.attended.then(|| attend(&mut command));
         let line = written(&command);
         let mut child = process::spawn(&mut command).unwrap_or_else(|error| panic!("{line}: {error}"));
         // The command's own copy of a terminal or file would keep it open after the program's end.
         drop(command);
         let run = Run::of(line, Pid::from_child(&child), self.root.clone());
         feed(child.stdin.take(), std::mem::take(&mut self.stdin));
-        run.watch_stderr(child.stderr.take().expect("stderr is piped"));
+        match &keyboard {
+            Some(terminal) => run.watch_stderr(terminal.try_clone().unwrap()),
+            None => run.watch_stderr(child.stderr.take().expect("stderr is piped")),
+        }
+        *run.seen.keyboard.lock().unwrap() = keyboard;
         match (terminal, child.stdout.take()) {
             (Some(terminal), _) => run.watch_stdout(terminal, Stdout::Capture),
             (None, Some(pipe)) => run.watch_stdout(pipe, self.stdout),
@@ -280,6 +301,10 @@ impl Invocation {
         }
         if let Some(config) = &self.config {
             line.extend(["--config".to_owned(), config.display().to_string()]);
+        }
+        if !self.player_args.is_empty() {
+            line.push("--".to_owned());
+            line.extend(self.player_args.clone());
         }
         let home = self.root.path().join("home");
         let mut command = Command::new(&line[0]);
@@ -326,6 +351,13 @@ fn open_terminal() -> (File, File) {
     (ours.into(), theirs)
 }
 
+/// Puts a terminal before the command; gives our end of it.
+fn attend(command: &mut Command) -> File {
+    let (ours, theirs) = open_terminal();
+    command.stdin(theirs.try_clone().unwrap()).stderr(theirs);
+    ours
+}
+
 fn feed(stdin: Option<ChildStdin>, bytes: Vec<u8>) {
     std::thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&bytes)));
 }
@@ -347,6 +379,8 @@ struct Seen {
     /// Streams that have not ended yet.
     streams: watch::Sender<usize>,
     exit: watch::Sender<Option<ExitStatus>>,
+    /// Our end of the terminal that it is attended from.
+    keyboard: Mutex<Option<File>>,
     /// Held while the process is reaped or signalled, so that no signal reaches another one's pid.
     reaping: Mutex<()>,
     /// The end of a pipe that nobody reads.
@@ -362,6 +396,7 @@ impl Run {
             stdout_len: watch::Sender::default(),
             streams: watch::Sender::new(2),
             exit: watch::Sender::default(),
+            keyboard: Mutex::default(),
             reaping: Mutex::default(),
             unread: Mutex::default(),
         };
@@ -418,6 +453,23 @@ impl Run {
             let _reaping = seen.reaping.lock().unwrap();
             seen.exit.send_replace(child.wait().ok());
         });
+    }
+
+    /// Types at its terminal, once the program reads keys itself: before, the terminal would make something else of them.
+    pub async fn press(&self, keys: &str) {
+        use rustix::termios::{LocalModes, tcgetattr};
+        let mut keyboard = {
+            let keyboard = self.seen.keyboard.lock().unwrap();
+            keyboard.as_ref().expect("it is attended").try_clone().unwrap()
+        };
+        let reads = async {
+            while tcgetattr(&keyboard).unwrap().local_modes.contains(LocalModes::ISIG) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let reads = tokio::time::timeout(PATIENCE, reads).await;
+        assert!(reads.is_ok(), "it never read keys\n{}", self.report());
+        keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
     /// Sends a signal, unless the process has ended.

@@ -39,6 +39,9 @@ const ADOPTED_LOOKS: usize = 64;
 /// Pieces begun and wanted by nobody that are remembered; the least recent memory is of no use.
 const MOST_LEFTOVERS: usize = 256;
 
+/// Peers that left and are remembered.
+const MOST_GONE: usize = 1000;
+
 /// What a link is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
@@ -113,6 +116,8 @@ pub struct Desk {
     plan: Plan,
     blame: Blame,
     banned: HashSet<SocketAddr>,
+    /// What those that left had brought.
+    gone: HashMap<SocketAddr, u64>,
     next_key: u32,
     tally: Tally,
     /// Bytes that came in vain because we asked for them; what nobody asked for is no reason to ask less.
@@ -133,6 +138,7 @@ impl Desk {
             plan: Plan::default(),
             blame: Blame::default(),
             banned: HashSet::new(),
+            gone: HashMap::new(),
             next_key: 0,
             tally: Tally::default(),
             repeated: 0,
@@ -176,6 +182,18 @@ impl Desk {
         self.peers.values().map(report).collect()
     }
 
+    /// Everybody who brought something and never a bad block, the most first.
+    pub fn bringers(&self) -> Vec<SocketAddr> {
+        let mut brought = self.gone.clone();
+        for peer in self.peers.values().filter(|peer| peer.rate.total() > 0) {
+            *brought.entry(peer.address).or_default() += peer.rate.total();
+        }
+        let mut bringers: Vec<_> =
+            brought.into_iter().filter(|(address, _)| !self.is_banned(*address)).collect();
+        bringers.sort_by_key(|(address, bytes)| (std::cmp::Reverse(*bytes), *address));
+        bringers.into_iter().map(|(address, _)| address).collect()
+    }
+
     /// Whether a block of an unfinished piece is on disk: whoever brings it again must not write it.
     pub fn is_here(&self, block: Block) -> bool {
         let place = |partial: &Partial| matches!(partial.place(block.index), Place::Here(_));
@@ -208,6 +226,9 @@ impl Desk {
     /// A link is gone.
     pub fn leave(&mut self, key: PeerKey, now: Instant) {
         let Some(peer) = self.peers.remove(&key) else { return };
+        if peer.rate.total() > 0 && self.gone.len() < MOST_GONE {
+            *self.gone.entry(peer.address).or_default() += peer.rate.total();
+        }
         for Asked { block, .. } in peer.asks {
             if let Some(partial) = self.partials.get_mut(&block.piece) {
                 partial.unask(block.index, key);

@@ -21,7 +21,12 @@ use super::{
     picker::Head,
     pieces::{Block, Geometry, PeerKey},
 };
-use crate::core::{content::Content, lock, playhead::Playheads};
+use crate::core::{
+    content::Content,
+    lock,
+    playhead::Playheads,
+    status::{Milestone, Timeline},
+};
 
 /// How often the desk looks at the clock: a tenth of what a waiting reader notices.
 const TICK: Duration = Duration::from_millis(50);
@@ -33,6 +38,8 @@ pub struct Exchange {
     content: Arc<Content>,
     runtime: Handle,
     counters: Arc<Counters>,
+    /// When what first happened.
+    pub timeline: Arc<Timeline>,
 }
 
 /// Bytes of blocks, over all torrents.
@@ -46,7 +53,12 @@ pub struct Counters {
 
 impl Exchange {
     /// For a torrent; `runtime` is where its hashing is spawned.
-    pub fn new(content: Arc<Content>, runtime: Handle, counters: Arc<Counters>) -> Arc<Self> {
+    pub fn new(
+        content: Arc<Content>,
+        runtime: Handle,
+        counters: Arc<Counters>,
+        timeline: Arc<Timeline>,
+    ) -> Arc<Self> {
         let metainfo = content.metainfo();
         let geometry = Geometry { piece_len: metainfo.piece_length, total_len: metainfo.total_len };
         let there = content.clone();
@@ -57,6 +69,7 @@ impl Exchange {
             content,
             runtime,
             counters,
+            timeline,
         })
     }
 
@@ -96,6 +109,7 @@ impl Exchange {
             // A disk that fails is the keeper's to see; the piece stays unverified.
             let Ok(Ok((right, digests))) = hashed else { return };
             if right {
+                exchange.timeline.pass(Milestone::Piece);
                 exchange.content.complete(piece);
             } else {
                 tracing::debug!("torrent {}: piece {piece} is bad", exchange.content.metainfo().info_hash);
@@ -106,6 +120,7 @@ impl Exchange {
 
     /// librqbit verified a piece.
     pub fn completed(self: &Arc<Self>, piece: u32) {
+        self.timeline.pass(Milestone::Piece);
         self.tell(|desk, now| desk.completed(piece, now));
     }
 
@@ -140,6 +155,11 @@ impl Exchange {
     /// Every peer on a link.
     pub fn peers(&self) -> Vec<PeerReport> {
         lock(&self.desk).peers(Instant::now())
+    }
+
+    /// Everybody who brought something, the most first.
+    pub fn bringers(&self) -> Vec<std::net::SocketAddr> {
+        lock(&self.desk).bringers()
     }
 
     /// Says in the log what became of the bytes that came.

@@ -23,7 +23,7 @@ use super::{
     pieces::{Block, PeerKey},
     wire::{self, Frame, Malformed, frame_len, parse},
 };
-use crate::core::swarm::bencode;
+use crate::core::{status::Milestone, swarm::bencode};
 
 /// Bytes that may wait for one side before the other is not read any more: enough to keep a loopback socket busy.
 const FULL: usize = 256 * 1024;
@@ -237,7 +237,10 @@ impl Link {
                 Fate::Swallow
             }
             // What changes nothing for librqbit need not cost it anything.
-            Frame::Unchoke => pass_if(tell.tell(|desk, now| desk.unchoked(key, now))),
+            Frame::Unchoke => {
+                tell.timeline.pass(Milestone::Unchoked);
+                pass_if(tell.tell(|desk, now| desk.unchoked(key, now)))
+            }
             Frame::Have(piece) => pass_if(tell.tell(|desk, now| desk.has(key, piece, now))),
             Frame::Bitfield(bits) => {
                 tell.tell(|desk, now| desk.has_all_of(key, bits, now));
@@ -311,6 +314,7 @@ impl Link {
 
     fn hand_over(&self, block: Block, len: usize) -> bool {
         let key = self.key;
+        self.exchange.timeline.pass(Milestone::Block);
         let at_once = self.exchange.tell(|desk, now| desk.stored(key, block, now));
         if at_once {
             self.exchange.note_handed_over(len as u64);

@@ -22,7 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::link::Link;
 use super::{dialer::Dialer, lobby::Lobby};
-use crate::core::{content::Content, lock, playhead::Playheads, source::InfoHash};
+use crate::core::{content::Content, lock, playhead::Playheads, source::InfoHash, status::Timeline};
 
 mod blame;
 mod desk;
@@ -94,9 +94,10 @@ impl Broker {
         content: Arc<Content>,
         playheads: Arc<Playheads>,
         runtime: tokio::runtime::Handle,
+        timeline: Arc<Timeline>,
     ) -> Opened {
         let info_hash = content.metainfo().info_hash;
-        let exchange = Exchange::new(content, runtime, self.floor.counters.clone());
+        let exchange = Exchange::new(content, runtime, self.floor.counters.clone(), timeline);
         lock(&self.floor.exchanges).insert(info_hash, exchange.clone());
         let following = exchange.follow(playheads);
         Opened { exchange, info_hash, floor: self.floor.clone(), _following: following }
