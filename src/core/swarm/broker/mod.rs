@@ -177,7 +177,7 @@ impl Floor {
         let dialled = match (self.is_banned_everywhere(to), self.lobby.knows(to)) {
             (true, _) => Err(io::Error::new(io::ErrorKind::PermissionDenied, "it sent bad blocks before")),
             (_, true) => Ok(None),
-            _ => self.dialer.dial(to).await.map(Some),
+            _ => unless_gone(&librqbit, self.dialer.dial(to)).await.map(Some),
         };
         let dialled = match dialled {
             Ok(dialled) => dialled,
@@ -195,8 +195,11 @@ impl Floor {
                 let (peer, heard) = greeted.into_parts();
                 (peer, answer, heard)
             }
-            (Some(peer), _) => greet(peer, &hello).await?,
-            (None, None) => greet(self.dialer.dial(to).await?, &hello).await?,
+            (Some(peer), _) => unless_gone(&librqbit, greet(peer, &hello)).await?,
+            (None, None) => {
+                let peer = unless_gone(&librqbit, self.dialer.dial(to)).await?;
+                unless_gone(&librqbit, greet(peer, &hello)).await?
+            }
         };
         within(link::write_handshake(&mut librqbit, &answer)).await?;
         let end = Link::carry(exchange, to, (&mut peer, heard), &mut librqbit).await;
@@ -218,6 +221,19 @@ async fn greet(mut peer: TcpStream, hello: &Hello) -> io::Result<(TcpStream, Hel
 
 async fn within<T>(io: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     timeout(GREETING, io).await.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it said nothing"))?
+}
+
+/// What we do for librqbit while it waits and says nothing, for as long as it does.
+async fn unless_gone<T>(librqbit: &TcpStream, io: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let gone = async {
+        if let Ok(1..) = librqbit.peek(&mut [0]).await {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        done = io => done,
+        () = gone => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "librqbit does not wait for it")),
+    }
 }
 
 async fn tunnel(mut librqbit: TcpStream, to: SocketAddr) -> io::Result<()> {
