@@ -25,7 +25,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     Error, lock,
-    metainfo::{FileEntry, Metainfo},
+    metainfo::{BLOCK, FileEntry, Metainfo},
     pieces::PieceSet,
 };
 
@@ -34,8 +34,6 @@ const HAVE_FILE: &str = "have.json";
 const PEERS_FILE: &str = "peers";
 /// Peers that are remembered: as many as are dialled at once.
 const MOST_PEERS: usize = 64;
-/// Bytes of a block, what peers send at a time (BEP 3).
-const BLOCK: usize = 16 * 1024;
 /// Read and hashed at a time: whole blocks, and small enough to stay in the processor's cache.
 const HASHED_AT_ONCE: u64 = 16 * BLOCK as u64;
 
@@ -318,7 +316,7 @@ impl Content {
             self.read_torrent(start + done, part)?;
             hash.update(&*part);
             if digests {
-                blocks.extend(part.chunks(BLOCK).map(digest));
+                blocks.extend(part.chunks(BLOCK as usize).map(digest));
             }
             done += part.len() as u64;
         }

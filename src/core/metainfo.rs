@@ -11,6 +11,9 @@ use url::Url;
 
 use super::source::InfoHash;
 
+/// Bytes of a block, the unit of the wire (BEP 3); a piece's last one may be shorter.
+pub const BLOCK: u32 = 16 * 1024;
+
 /// One file of a torrent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileEntry {

@@ -14,7 +14,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{bencode::decode, metainfo::MAX_METAINFO};
+use super::{
+    bencode::decode,
+    metainfo::MAX_METAINFO,
+    wire::{self, Hello},
+};
 use crate::core::source::InfoHash;
 
 /// Between two messages of a peer that is meant to answer.
@@ -23,10 +27,6 @@ const READ_TIMEOUT: Duration = Duration::from_secs(7);
 const MAX_MESSAGE: u32 = 1 << 20;
 /// What is kept for whoever takes the connection over: a bit field and a thousand messages beside it.
 const MAX_KEPT: usize = 64 * 1024;
-/// Bytes of a handshake (BEP 3).
-const HANDSHAKE: usize = 68;
-/// "Interested" (BEP 3).
-const INTERESTED: [u8; 5] = [0, 0, 0, 1, 2];
 /// Bytes of one metadata piece (BEP 9).
 const METADATA_PIECE: usize = 16 * 1024;
 /// Our own number for `ut_metadata` messages. It is librqbit's, which may take the connection over.
@@ -60,7 +60,7 @@ pub struct Greeted<S> {
     /// The connection.
     pub stream: S,
     /// Its handshake.
-    pub hello: [u8; HANDSHAKE],
+    pub hello: Hello,
     /// Whole messages that it sent and that were none of our business here.
     kept: BytesMut,
     /// What came and was not looked at.
@@ -85,10 +85,11 @@ pub async fn greet<S>(mut stream: S, info_hash: InfoHash, peer_id: Id20) -> Resu
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut hello = [0; HANDSHAKE];
-    let len = Handshake::new(Id20::new(*info_hash.bytes()), peer_id).serialize_unchecked_len(&mut hello);
-    within(stream.write_all(&hello[..len])).await?;
-    within(stream.read_exact(&mut hello)).await?;
+    let mut ours: Hello = [0; 68];
+    let _its_length =
+        Handshake::new(Id20::new(*info_hash.bytes()), peer_id).serialize_unchecked_len(&mut ours);
+    say(&mut stream, &ours).await?;
+    let hello = hear(&mut stream).await?;
     let (theirs, _) =
         Handshake::deserialize(&hello).map_err(|_| Unhelpful::Protocol("it does not speak BitTorrent"))?;
     if theirs.info_hash.0 != *info_hash.bytes() {
@@ -100,15 +101,34 @@ where
     Ok(Greeted { stream, hello, kept: BytesMut::new(), inbox: BytesMut::new() })
 }
 
-async fn within<T>(io: impl Future<Output = io::Result<T>>) -> Result<T, Unhelpful> {
+/// Says a hello.
+pub async fn say(stream: &mut (impl AsyncWrite + Unpin), hello: &Hello) -> io::Result<()> {
+    within(stream.write_all(hello)).await
+}
+
+/// Hears a hello, whatever it says.
+pub async fn hear(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Hello> {
+    let mut hello: Hello = [0; 68];
+    within(stream.read_exact(&mut hello)).await?;
+    Ok(hello)
+}
+
+/// The torrent that a hello is about.
+pub fn info_hash_of(hello: &Hello) -> Option<InfoHash> {
+    let (hello, _) = Handshake::deserialize(hello).ok()?;
+    Some(InfoHash::new(hello.info_hash.0))
+}
+
+/// With an end to the wait for somebody who is meant to answer.
+pub async fn within<T>(io: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let done = timeout(READ_TIMEOUT, io).await;
-    Ok(done.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it said nothing"))??)
+    done.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it said nothing"))?
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Greeted<S> {
     /// Says that we want something: many a peer takes its time to let us ask, and can begin with that now.
     pub async fn show_interest(&mut self) -> Result<(), Unhelpful> {
-        within(self.stream.write_all(&INTERESTED)).await
+        Ok(within(self.stream.write_all(&wire::INTERESTED)).await?)
     }
 
     /// Fetches the info dictionary; `progress` is told of every piece's bytes. Ends between two messages when `enough`.
@@ -176,14 +196,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Greeted<S> {
     }
 
     fn next_message(&mut self) -> Result<Option<BytesMut>, Unhelpful> {
-        let Some(len) = self.inbox.first_chunk::<4>().map(|len| u32::from_be_bytes(*len)) else {
-            return Ok(None);
-        };
-        if len > MAX_MESSAGE {
-            return Err(Unhelpful::Protocol("it sent an oversized message"));
+        match wire::frame_len(&self.inbox, MAX_MESSAGE) {
+            Ok(whole) => Ok(whole.map(|whole| self.inbox.split_to(whole))),
+            Err(wire::Malformed) => Err(Unhelpful::Protocol("it sent an oversized message")),
         }
-        let whole = 4 + len as usize;
-        Ok((self.inbox.len() >= whole).then(|| self.inbox.split_to(whole)))
     }
 
     fn keep(&mut self, message: BytesMut) -> Result<(), Unhelpful> {
@@ -195,7 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Greeted<S> {
     }
 
     async fn send(&mut self, number: u8, payload: &[u8]) -> Result<(), Unhelpful> {
-        within(self.stream.write_all(&extended(number, payload))).await
+        Ok(within(self.stream.write_all(&extended(number, payload))).await?)
     }
 }
 
@@ -290,7 +306,7 @@ mod tests {
     }
 
     fn greeted<S>(stream: S) -> Greeted<S> {
-        Greeted { stream, hello: [0; HANDSHAKE], kept: BytesMut::new(), inbox: BytesMut::new() }
+        Greeted { stream, hello: [0; 68], kept: BytesMut::new(), inbox: BytesMut::new() }
     }
 
     /// Plays a peer that says these extended messages, whatever it hears.

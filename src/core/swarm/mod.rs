@@ -20,6 +20,7 @@ mod session;
 mod steering;
 mod storage;
 mod verdict;
+mod wire;
 
 pub(crate) use broker::fuzzing;
 pub use keeper::{KeeperGuard, Keeping};

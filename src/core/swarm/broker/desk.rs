@@ -38,7 +38,6 @@ const LIBRQBITS_TURN: Duration = Duration::from_millis(150);
 const ADOPTED_LOOKS: usize = 64;
 /// Pieces begun and wanted by nobody that are remembered; the least recent memory is of no use.
 const MOST_LEFTOVERS: usize = 256;
-
 /// Peers that left and are remembered.
 const MOST_GONE: usize = 1000;
 
@@ -146,11 +145,6 @@ impl Desk {
         }
     }
 
-    /// How the torrent is cut.
-    pub fn geometry(&self) -> Geometry {
-        self.geometry
-    }
-
     /// What is to be done since the last call.
     pub fn take_actions(&mut self) -> Vec<Action> {
         std::mem::take(&mut self.actions)
@@ -235,16 +229,9 @@ impl Desk {
                 self.plan.settled = 0;
             }
         }
-        let mut unsettled = Vec::new();
-        for (&piece, partial) in &mut self.partials {
-            partial.forget(key);
-            // librqbit may have got all of it, or not; whoever left may have seen that it was bad.
-            if partial.is_full() && !partial.hashing {
-                unsettled.push(piece);
-            }
-        }
-        unsettled.sort_unstable();
-        unsettled.into_iter().for_each(|piece| self.hash(piece));
+        self.partials.values_mut().for_each(|partial| partial.forget(key));
+        // librqbit may have got all of a piece, or not; whoever left may have seen that it was bad.
+        self.hash_all(|partial| !partial.hashing && partial.is_full());
         self.fill_all(now);
     }
 
@@ -252,7 +239,7 @@ impl Desk {
     pub fn has_all_of(&mut self, key: PeerKey, bits: &[u8], now: Instant) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         if !peer.has.set_all(bits, self.geometry.pieces()) {
-            self.actions.push(Action::Link(key, Order::Leave("its bit field has the wrong length")));
+            self.order(key, Order::Leave("its bit field has the wrong length"));
             return self.leave(key, now);
         }
         self.show_interest(key);
@@ -294,7 +281,7 @@ impl Desk {
                 || self.adopted.iter().any(|piece| peer.has.contains(*piece)));
         if useful {
             peer.interested = true;
-            self.actions.push(Action::Link(key, Order::Interest));
+            self.order(key, Order::Interest);
         }
     }
 
@@ -344,7 +331,7 @@ impl Desk {
 
     fn want(&mut self, key: PeerKey, block: Block) {
         if (self.have)(block.piece) {
-            return self.actions.push(Action::Link(key, Order::Answer(block)));
+            return self.order(key, Order::Answer(block));
         }
         let Some(peer) = self.peers.get_mut(&key) else { return };
         let blocks = self.geometry.blocks(block.piece);
@@ -353,7 +340,7 @@ impl Desk {
         match partial.place(block.index) {
             Place::Here(_) if partial.sole() == Some(key) => {
                 partial.note_answered();
-                self.actions.push(Action::Link(key, Order::Answer(block)));
+                self.order(key, Order::Answer(block));
             }
             Place::Asked if partial.sole() == Some(key) => drop(peer.waiting.insert(block)),
             Place::Missing if partial.is_for(key) => peer.fresh.push_back(block),
@@ -363,7 +350,8 @@ impl Desk {
 
     /// A request of librqbit's waits until its piece is verified, and the piece is seen to.
     fn adopt(&mut self, key: PeerKey, block: Block) {
-        let Some(partial) = self.partials.get_mut(&block.piece) else { return };
+        let blocks = self.geometry.blocks(block.piece);
+        let partial = self.partials.entry(block.piece).or_insert_with(|| Partial::new(blocks));
         partial.hold(key, block.index);
         self.adopted.insert(block.piece);
         if partial.is_full() {
@@ -395,7 +383,7 @@ impl Desk {
         let welcome = |partial: &Partial| {
             !matches!(partial.place(block.index), Place::Here(_))
                 && !partial.hashing
-                && partial.parole.is_none_or(|on_parole| on_parole == key)
+                && partial.is_open_to(key)
         };
         if asked && partial.is_some_and(welcome) {
             return Arrival::Take;
@@ -555,7 +543,7 @@ impl Desk {
             let Some(peer) = self.peers.get(&key) else { continue };
             tracing::info!("peer {} sent bad blocks and is dropped", peer.address);
             self.banned.insert(peer.address);
-            self.actions.push(Action::Link(key, Order::Leave("it sent bad blocks")));
+            self.order(key, Order::Leave("it sent bad blocks"));
             self.leave(key, now);
         }
         if self.blame.is_settled() {
@@ -576,10 +564,7 @@ impl Desk {
 
     /// Looks at the clock: to be called several times a second.
     pub fn tick(&mut self, now: Instant) {
-        let late = |peer: &Peer| !peer.asks.is_empty() && peer.rate.silent(now) > SILENCE;
-        let silent: Vec<PeerKey> =
-            self.peers.iter().filter(|(_, peer)| late(peer)).map(|(key, _)| *key).collect();
-        for key in silent {
+        for key in self.peers_that(|peer| peer.is_silent(SILENCE, now)) {
             self.give_up_on(key, now);
         }
         self.rescue_choked(now);
@@ -592,8 +577,8 @@ impl Desk {
     /// A silent peer: what it was asked is asked elsewhere; what still comes is welcome.
     fn give_up_on(&mut self, key: PeerKey, now: Instant) {
         let Some(peer) = self.peers.get(&key) else { return };
-        if peer.rate.silent(now) > ABANDON {
-            self.actions.push(Action::Link(key, Order::Leave("it was silent for too long")));
+        if peer.is_silent(ABANDON, now) {
+            self.order(key, Order::Leave("it was silent for too long"));
             return self.leave(key, now);
         }
         for Asked { block, .. } in &peer.asks {
@@ -616,17 +601,14 @@ impl Desk {
             let Some(peer) = self.peers.get_mut(&key) else { return };
             let expected = peer.eta(now);
             match self.partials.get_mut(&block.piece) {
-                Some(partial)
-                    if partial.place(block.index) == Place::Missing
-                        && partial.parole.is_none_or(|on_parole| on_parole == key) =>
-                {
+                Some(partial) if partial.place(block.index) == Place::Missing && partial.is_open_to(key) => {
                     partial.ask(Ask { index: block.index, of: key, at: now, expected });
                 }
                 Some(partial)
                     if partial.asks().iter().any(|ask| ask.index == block.index && ask.of == key) => {}
                 _ => {
                     peer.cancel(block, now);
-                    self.actions.push(Action::Link(key, Order::Cancel(block)));
+                    self.order(key, Order::Cancel(block));
                 }
             }
         }
@@ -635,50 +617,52 @@ impl Desk {
     fn rescue_choked(&mut self, now: Instant) {
         let stuck = |peer: &Peer| {
             let choked = peer.choking.is_some_and(|since| now - since > CHOKED);
-            choked || (!peer.asks.is_empty() && peer.rate.silent(now) > SILENCE)
+            choked || peer.is_silent(SILENCE, now)
         };
-        let keys: Vec<PeerKey> =
-            self.peers.iter().filter(|(_, peer)| stuck(peer)).map(|(key, _)| *key).collect();
-        for key in keys {
+        for key in self.peers_that(stuck) {
             let Some(peer) = self.peers.get_mut(&key) else { continue };
             let wants: Vec<Block> = peer.fresh.drain(..).chain(peer.waiting.drain()).collect();
-            wants.into_iter().for_each(|block| self.adopt_or_answer(key, block));
+            for block in wants {
+                match (self.have)(block.piece) {
+                    true => self.order(key, Order::Answer(block)),
+                    false => self.adopt(key, block),
+                }
+            }
         }
     }
 
-    fn adopt_or_answer(&mut self, key: PeerKey, block: Block) {
-        if (self.have)(block.piece) {
-            self.actions.push(Action::Link(key, Order::Answer(block)));
-        } else {
-            let blocks = self.geometry.blocks(block.piece);
-            self.partials.entry(block.piece).or_insert_with(|| Partial::new(blocks));
-            self.adopt(key, block);
-        }
+    fn order(&mut self, key: PeerKey, order: Order) {
+        self.actions.push(Action::Link(key, order));
+    }
+
+    fn peers_that(&self, are: impl Fn(&Peer) -> bool) -> Vec<PeerKey> {
+        self.peers.iter().filter(|(_, peer)| are(peer)).map(|(key, _)| *key).collect()
+    }
+
+    /// In order, whatever the map's.
+    fn pieces_that(&self, are: impl Fn(&Partial) -> bool) -> BTreeSet<u32> {
+        self.partials.iter().filter(|(_, partial)| are(partial)).map(|(piece, _)| *piece).collect()
+    }
+
+    fn hash_all(&mut self, are: impl Fn(&Partial) -> bool) {
+        self.pieces_that(are).into_iter().for_each(|piece| self.hash(piece));
     }
 
     fn renew_parole(&mut self, now: Instant) {
         let idle = |key: PeerKey| {
             self.peers.get(&key).is_none_or(|peer| !peer.is_open() || peer.rate.silent(now) > CHOKED * 3)
         };
-        let stuck = |partial: &Partial| partial.parole.is_some_and(idle);
-        let pieces: Vec<u32> =
-            self.partials.iter().filter(|(_, partial)| stuck(partial)).map(|(piece, _)| *piece).collect();
-        let unguarded = self
-            .blame
-            .open()
-            .filter(|piece| self.partials.get(piece).is_some_and(|partial| partial.parole.is_none()));
-        let pieces: BTreeSet<u32> = unguarded.chain(pieces).collect();
+        let mut pieces = self.pieces_that(|partial| partial.parole.is_some_and(idle));
+        let unguarded =
+            |piece: &u32| self.partials.get(piece).is_some_and(|partial| partial.parole.is_none());
+        pieces.extend(self.blame.open().filter(unguarded));
         pieces.into_iter().for_each(|piece| self.choose_parole(piece, now));
     }
 
     /// librqbit hashes what it got at once; a full piece that it does not verify in time is hashed here.
     fn settle_full(&mut self, now: Instant) {
         let waited = |since: Instant| now - since > LIBRQBITS_TURN;
-        let full = |partial: &Partial| !partial.hashing && partial.full_since.is_some_and(waited);
-        let mut pieces: Vec<u32> =
-            self.partials.iter().filter(|(_, partial)| full(partial)).map(|(piece, _)| *piece).collect();
-        pieces.sort_unstable();
-        pieces.into_iter().for_each(|piece| self.hash(piece));
+        self.hash_all(|partial| !partial.hashing && partial.full_since.is_some_and(waited));
     }
 
     fn drop_leftovers(&mut self) {
@@ -712,9 +696,7 @@ impl Desk {
             now,
         };
         self.plan = scene.plan(&self.heads);
-        let quiet = self.peers.iter().filter(|(_, peer)| !peer.interested);
-        let keys: Vec<PeerKey> = quiet.map(|(key, _)| *key).collect();
-        keys.into_iter().for_each(|key| self.show_interest(key));
+        self.peers_that(|peer| !peer.interested).into_iter().for_each(|key| self.show_interest(key));
         self.fill_all(now);
     }
 
@@ -775,7 +757,7 @@ impl Desk {
         for piece in having.take(ADOPTED_LOOKS) {
             look();
             let Some(partial) = self.partials.get_mut(&piece) else { continue };
-            if partial.parole.is_none_or(|on_parole| on_parole == key)
+            if partial.is_open_to(key)
                 && let Some(index) = partial.first_missing()
             {
                 return Some(Block { piece, index });
@@ -791,7 +773,7 @@ impl Desk {
         if let Some(partial) = self.partials.get_mut(&block.piece) {
             partial.ask(Ask { index: block.index, of: key, at: now, expected });
         }
-        self.actions.push(Action::Link(key, Order::Ask(block)));
+        self.order(key, Order::Ask(block));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -19,12 +20,12 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     desk::{Action, Desk, Order, PeerReport, Tally},
     picker::Head,
-    pieces::{Block, Geometry, PeerKey},
+    pieces::{Geometry, PeerKey},
 };
 use crate::core::{
     content::Content,
     lock,
-    playhead::Playheads,
+    playhead::{Playhead, Playheads},
     status::{Milestone, Timeline},
 };
 
@@ -33,6 +34,7 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// One torrent's exchange of blocks.
 pub struct Exchange {
+    geometry: Geometry,
     desk: Mutex<Desk>,
     links: Mutex<HashMap<PeerKey, UnboundedSender<Order>>>,
     content: Arc<Content>,
@@ -64,6 +66,7 @@ impl Exchange {
         let there = content.clone();
         let have = move |piece| there.verified().contains(piece) || there.is_claimed(piece);
         Arc::new(Exchange {
+            geometry,
             desk: Mutex::new(Desk::new(geometry, Box::new(have))),
             links: Mutex::default(),
             content,
@@ -71,6 +74,11 @@ impl Exchange {
             counters,
             timeline,
         })
+    }
+
+    /// How the torrent is cut.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
     }
 
     /// The torrent's bytes.
@@ -126,15 +134,12 @@ impl Exchange {
 
     /// Whether librqbit need not write this part of a file: the broker did, or the piece is verified.
     pub fn is_written(&self, file: usize, offset: u64) -> bool {
-        let metainfo = self.content.metainfo();
-        let start = metainfo.files[file].offset + offset;
-        let piece = metainfo.piece_at(start);
-        let index = ((start - metainfo.piece_start(piece)) / u64::from(super::pieces::BLOCK)) as u32;
-        self.content.verified().contains(piece) || lock(&self.desk).is_here(Block { piece, index })
+        let block = self.geometry.block_at(self.content.metainfo().files[file].offset + offset);
+        self.content.verified().contains(block.piece) || lock(&self.desk).is_here(block)
     }
 
     /// A new link; its orders come out of the receiver.
-    pub fn join(self: &Arc<Self>, address: std::net::SocketAddr) -> (PeerKey, UnboundedReceiver<Order>) {
+    pub fn join(self: &Arc<Self>, address: SocketAddr) -> (PeerKey, UnboundedReceiver<Order>) {
         let (sender, orders) = unbounded_channel();
         let key = lock(&self.desk).join(address, Instant::now());
         lock(&self.links).insert(key, sender);
@@ -148,7 +153,7 @@ impl Exchange {
     }
 
     /// Whether a peer sent bad blocks.
-    pub fn is_banned(&self, address: std::net::SocketAddr) -> bool {
+    pub fn is_banned(&self, address: SocketAddr) -> bool {
         lock(&self.desk).is_banned(address)
     }
 
@@ -158,7 +163,7 @@ impl Exchange {
     }
 
     /// Everybody who brought something, the most first.
-    pub fn bringers(&self) -> Vec<std::net::SocketAddr> {
+    pub fn bringers(&self) -> Vec<SocketAddr> {
         lock(&self.desk).bringers()
     }
 
@@ -199,7 +204,7 @@ impl Exchange {
 
     fn heads(&self, playheads: &Playheads) -> Vec<Head> {
         let files = &self.content.metainfo().files;
-        let head = |(_, head): (u64, crate::core::playhead::Playhead)| Head {
+        let head = |(_, head): (u64, Playhead)| Head {
             needs: files[head.file].offset + head.needs,
             end: files[head.file].offset + head.end,
             runway: head.needs.saturating_sub(head.position),

@@ -12,9 +12,11 @@ use super::{
     desk::{Action, Arrival, Desk, Order},
     picker::Head,
     pieces::{BLOCK, Block, Geometry, PeerKey},
-    wire::{Frame, cancel, frame_len, parse, piece_head, request},
 };
-use crate::core::lock;
+use crate::core::{
+    lock,
+    swarm::wire::{Frame, MAX_FRAME, cancel, frame_len, parse, piece_head, request},
+};
 
 /// Peers at once; more only make the same things rarer.
 const MOST_PEERS: usize = 6;
@@ -23,7 +25,7 @@ const GEOMETRY: Geometry = Geometry { piece_len: 3 * BLOCK, total_len: 20 * BLOC
 /// Frames one after the other; what was read of one is what it would be written as.
 pub(crate) fn wire(data: &[u8]) {
     let mut rest = data;
-    while let Ok(Some(len)) = frame_len(rest) {
+    while let Ok(Some(len)) = frame_len(rest, MAX_FRAME) {
         let (frame, after) = rest.split_at(len);
         match parse(frame) {
             Ok(Frame::Request(piece, begin, len)) => assert_eq!(frame, request(piece, begin, len)),

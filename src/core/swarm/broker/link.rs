@@ -6,9 +6,9 @@
 
 use std::{collections::VecDeque, io, net::SocketAddr, ops::Range, sync::Arc, time::Duration};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncReadExt,
     net::{
         TcpStream,
         tcp::{ReadHalf, WriteHalf},
@@ -21,9 +21,14 @@ use super::{
     desk::{Arrival, Order},
     exchange::Exchange,
     pieces::{Block, PeerKey},
-    wire::{self, Frame, Malformed, frame_len, parse},
 };
-use crate::core::{status::Milestone, swarm::bencode};
+use crate::core::{
+    status::Milestone,
+    swarm::{
+        bencode,
+        wire::{self, Frame, MAX_FRAME, Malformed, frame_len, parse},
+    },
+};
 
 /// Bytes that may wait for one side before the other is not read any more: enough to keep a loopback socket busy.
 const FULL: usize = 256 * 1024;
@@ -155,13 +160,7 @@ impl Link {
     }
 
     fn words(&self, block: Block, frame: fn(u32, u32, u32) -> [u8; 17]) -> [u8; 17] {
-        frame(block.piece, block.begin(), self.len_of(block))
-    }
-
-    fn len_of(&self, block: Block) -> u32 {
-        let metainfo = self.exchange.content().metainfo();
-        let left = metainfo.piece_len(block.piece).saturating_sub(u64::from(block.begin()));
-        left.min(u64::from(super::pieces::BLOCK)) as u32
+        frame(block.piece, block.begin(), self.exchange.geometry().block_bytes(block))
     }
 
     /// Gives librqbit what it waits for from disk, as far as it keeps up.
@@ -169,13 +168,12 @@ impl Link {
         while self.to_librqbit.len() < FULL
             && let Some(block) = self.answers.pop_front()
         {
-            let len = self.len_of(block);
+            let geometry = self.exchange.geometry();
+            let len = geometry.block_bytes(block);
             let mut frame = BytesMut::with_capacity(13 + len as usize);
             frame.extend_from_slice(&wire::piece_head(block.piece, block.begin(), len));
             frame.resize(13 + len as usize, 0);
-            let content = self.exchange.content();
-            let start = content.metainfo().piece_start(block.piece) + u64::from(block.begin());
-            content.read_torrent(start, &mut frame[13..])?;
+            self.exchange.content().read_torrent(geometry.start_of(block), &mut frame[13..])?;
             self.give(frame.freeze());
             self.exchange.note_handed_over(len.into());
         }
@@ -216,7 +214,7 @@ impl Link {
     fn take_in(&mut self) -> Result<(), End> {
         let mut frames = Vec::new();
         let mut at = 0;
-        while let Some(len) = frame_len(&self.from_peer[at..])? {
+        while let Some(len) = frame_len(&self.from_peer[at..], MAX_FRAME)? {
             let fate = self.judge(at, &self.from_peer[at..at + len])?;
             frames.push((at..at + len, fate));
             at += len;
@@ -248,10 +246,10 @@ impl Link {
             }
             Frame::Piece(piece, begin, len) => {
                 tell.note_received(len.into());
-                let block = tell.tell(|desk, now| {
-                    let block = desk.geometry().block(piece, begin, len)?;
-                    (desk.arrived(key, block, now) == Arrival::Take).then_some(block)
-                });
+                let block = tell
+                    .geometry()
+                    .block(piece, begin, len)
+                    .filter(|block| tell.tell(|desk, now| desk.arrived(key, *block, now)) == Arrival::Take);
                 block.map_or(Fate::Swallow, |block| Fate::Take(block, at + 13..at + 13 + len as usize))
             }
             Frame::Extended(0, payload) => {
@@ -267,12 +265,12 @@ impl Link {
 
     /// Writes the taken blocks, neighbours at one go.
     fn write(&self, heard: &Bytes, frames: &[(Range<usize>, Fate)]) -> Result<(), End> {
-        let metainfo = self.exchange.content().metainfo();
+        let geometry = self.exchange.geometry();
         let mut run: Vec<&[u8]> = Vec::new();
         let (mut start, mut end) = (0, 0);
         for (_, fate) in frames {
             let Fate::Take(block, data) = fate else { continue };
-            let at = metainfo.piece_start(block.piece) + u64::from(block.begin());
+            let at = geometry.start_of(*block);
             // A run ends with its piece: the disk tells whoever waits for a piece that a block of it came.
             if (at != end || block.index == 0) && !run.is_empty() {
                 self.exchange.content().write_torrent(start, &run)?;
@@ -332,7 +330,7 @@ impl Link {
         if read == 0 {
             return Err(End::Closed("librqbit"));
         }
-        while let Some(len) = frame_len(&self.from_librqbit)? {
+        while let Some(len) = frame_len(&self.from_librqbit, MAX_FRAME)? {
             let frame = self.from_librqbit.split_to(len).freeze();
             if self.passes_to_peer(&frame)? {
                 self.to_peer.pass(frame);
@@ -344,7 +342,7 @@ impl Link {
 
     fn passes_to_peer(&self, frame: &[u8]) -> Result<bool, End> {
         let (key, tell) = (self.key, &self.exchange);
-        let block = |piece, begin, len| tell.tell(|desk, _| desk.geometry().block(piece, begin, len));
+        let block = |piece, begin, len| tell.geometry().block(piece, begin, len);
         Ok(match parse(frame)? {
             Frame::Request(piece, begin, len) => {
                 if let Some(block) = block(piece, begin, len) {
@@ -384,26 +382,4 @@ fn queue_of(payload: &[u8]) -> Option<usize> {
     }
     let (hello, _): (Hello, _) = bencode::decode(payload)?;
     hello.reqq.map(|queue| queue as usize)
-}
-
-/// Exchanges the handshakes as they are; the info hash that librqbit asks for, before the peer hears anything.
-pub async fn read_handshake(from: &mut TcpStream) -> io::Result<[u8; wire::HANDSHAKE]> {
-    let mut handshake = [0; wire::HANDSHAKE];
-    from.read_exact(&mut handshake).await?;
-    Ok(handshake)
-}
-
-/// Passes a handshake on.
-pub async fn write_handshake(to: &mut TcpStream, handshake: &[u8; wire::HANDSHAKE]) -> io::Result<()> {
-    to.write_all(handshake).await
-}
-
-/// The info hash that a handshake names.
-pub fn info_hash_of(handshake: &[u8; wire::HANDSHAKE]) -> Option<[u8; 20]> {
-    let mut rest = &handshake[..];
-    if !rest.starts_with(b"\x13BitTorrent protocol") {
-        return None;
-    }
-    rest.advance(28);
-    rest.first_chunk().copied()
 }

@@ -16,12 +16,16 @@ use bytes::BytesMut;
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
-    time::timeout,
 };
 use tokio_util::task::AbortOnDropHandle;
 
 use self::link::Link;
-use super::{dialer::Dialer, lobby::Lobby};
+use super::{
+    dialer::Dialer,
+    handshake::{self, within},
+    lobby::Lobby,
+    wire::Hello,
+};
 use crate::core::{content::Content, lock, playhead::Playheads, source::InfoHash, status::Timeline};
 
 mod blame;
@@ -39,16 +43,10 @@ mod simulations;
 #[cfg(test)]
 mod simulator;
 mod socks;
-mod wire;
 
 pub use exchange::Exchange;
 
 use exchange::Counters;
-
-type Hello = [u8; wire::HANDSHAKE];
-
-/// librqbit says what it wants at once, and a peer answers a handshake within this or is of no use.
-const GREETING: Duration = Duration::from_secs(7);
 
 /// The broker of one session.
 pub struct Broker {
@@ -160,8 +158,8 @@ async fn serve(listener: TcpListener, floor: Arc<Floor>) {
 }
 
 async fn attend(mut librqbit: TcpStream, floor: Arc<Floor>) {
-    let accepted = timeout(GREETING, socks::accept(&mut librqbit, &floor.user, &floor.password)).await;
-    let Ok(Ok(to)) = accepted else { return };
+    let accepted = within(socks::accept(&mut librqbit, &floor.user, &floor.password)).await;
+    let Ok(to) = accepted else { return };
     // A link that ends tells why; whoever watches peers wants to know.
     if let Err(error) = floor.connect(librqbit, to).await {
         tracing::debug!("peer {to}: {error}");
@@ -184,8 +182,8 @@ impl Floor {
             Err(error) => return socks::reply(&mut librqbit, (&error).into()).await.and(Err(error)),
         };
         socks::reply(&mut librqbit, socks::Outcome::Done).await?;
-        let hello = within(link::read_handshake(&mut librqbit)).await?;
-        let info_hash = link::info_hash_of(&hello).map(InfoHash::new);
+        let hello = handshake::hear(&mut librqbit).await?;
+        let info_hash = handshake::info_hash_of(&hello);
         let exchange = info_hash.and_then(|hash| lock(&self.exchanges).get(&hash).cloned());
         let exchange = exchange.ok_or_else(|| io::Error::other("nobody wants that torrent"))?;
         let greeted = info_hash.and_then(|hash| self.lobby.take(hash, to));
@@ -201,7 +199,7 @@ impl Floor {
                 unless_gone(&librqbit, greet(peer, &hello)).await?
             }
         };
-        within(link::write_handshake(&mut librqbit, &answer)).await?;
+        handshake::say(&mut librqbit, &answer).await?;
         let end = Link::carry(exchange, to, (&mut peer, heard), &mut librqbit).await;
         Err(io::Error::other(end))
     }
@@ -214,13 +212,9 @@ impl Floor {
 
 /// Passes librqbit's handshake on, and brings the peer's.
 async fn greet(mut peer: TcpStream, hello: &Hello) -> io::Result<(TcpStream, Hello, BytesMut)> {
-    within(link::write_handshake(&mut peer, hello)).await?;
-    let answer = within(link::read_handshake(&mut peer)).await?;
+    handshake::say(&mut peer, hello).await?;
+    let answer = handshake::hear(&mut peer).await?;
     Ok((peer, answer, BytesMut::new()))
-}
-
-async fn within<T>(io: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    timeout(GREETING, io).await.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it said nothing"))?
 }
 
 /// What we do for librqbit while it waits and says nothing, for as long as it does.

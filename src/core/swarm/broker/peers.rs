@@ -136,6 +136,11 @@ impl Peer {
         self.choking.is_none()
     }
 
+    /// Whether it brings nothing of what it is asked for, since longer than `patience`.
+    pub fn is_silent(&self, patience: Duration, now: Instant) -> bool {
+        !self.asks.is_empty() && self.rate.silent(now) > patience
+    }
+
     /// Whether it choked just now: what it says next can wait for the desk's next look at the clock.
     pub fn is_fickle(&self, now: Instant) -> bool {
         self.choked_at.is_some_and(|at| now - at < FICKLE)

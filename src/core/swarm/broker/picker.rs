@@ -198,17 +198,12 @@ pub fn pick_urgent(
     let asked = before.filter(|urgent| peer.has.contains(urgent.piece)).filter_map(|urgent| {
         look();
         let partial = partials.get(&urgent.piece)?;
-        (partial.missing() == 0 && !partial.is_full() && is_open_to(partial, key))
-            .then_some((urgent, partial))
+        (partial.missing() == 0 && !partial.is_full() && partial.is_open_to(key)).then_some((urgent, partial))
     });
     let late = |(urgent, partial): (&Urgent, &Partial)| {
         pick_late(partial, key, eta, urgent.due, now).map(|index| (urgent.piece, index))
     };
     asked.take(LATE_LOOKS).find_map(late).or(fresh)
-}
-
-fn is_open_to(partial: &Partial, key: PeerKey) -> bool {
-    partial.parole.is_none_or(|on_parole| on_parole == key)
 }
 
 /// The first missing block that the peer can bring in time, and the place of its piece in the plan.
@@ -234,7 +229,7 @@ fn pick_fresh(
         let in_time = eta <= urgent.expected.max(urgent.due) + SLACK;
         let partial = partials.get(&piece);
         // Nobody at all is worse than somebody slow.
-        if partial.is_none_or(|partial| is_open_to(partial, key) && (in_time || partial.asks().is_empty())) {
+        if partial.is_none_or(|partial| partial.is_open_to(key) && (in_time || partial.asks().is_empty())) {
             let blocks = geometry.blocks(piece);
             let partial = partials.entry(piece).or_insert_with(|| Partial::new(blocks));
             return partial.first_missing().map(|index| (at, piece, index));

@@ -3,8 +3,7 @@
 
 use tokio::time::Instant;
 
-/// Bytes of a block, the unit of the wire (BEP 3); a piece's last one may be shorter.
-pub const BLOCK: u32 = 16 * 1024;
+pub use crate::core::metainfo::BLOCK;
 
 /// A link, by number; never given out twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +55,17 @@ impl Geometry {
     pub fn block_bytes(&self, block: Block) -> u32 {
         let begin = u64::from(block.index) * u64::from(BLOCK);
         u64::from(BLOCK).min(u64::from(self.piece_bytes(block.piece)).saturating_sub(begin)) as u32
+    }
+
+    /// Where a block begins in the torrent.
+    pub fn start_of(&self, block: Block) -> u64 {
+        u64::from(block.piece) * u64::from(self.piece_len) + u64::from(block.begin())
+    }
+
+    /// The block that holds a byte of the torrent.
+    pub fn block_at(&self, offset: u64) -> Block {
+        let piece_len = u64::from(self.piece_len);
+        Block { piece: (offset / piece_len) as u32, index: (offset % piece_len) as u32 / BLOCK }
     }
 
     /// The block that a request or an answer names, if it is one.
@@ -168,6 +178,11 @@ impl Partial {
     /// Whether this peer alone may go on with it.
     pub fn is_for(&self, peer: PeerKey) -> bool {
         !self.mixed && self.parole.is_none() && self.sole.is_none_or(|sole| sole == peer)
+    }
+
+    /// Whether this peer may bring some of it.
+    pub fn is_open_to(&self, peer: PeerKey) -> bool {
+        self.parole.is_none_or(|on_parole| on_parole == peer)
     }
 
     /// Whether several peers bring it.
@@ -348,6 +363,15 @@ mod tests {
         {
             assert_eq!(geometry.block(piece, begin, len), None, "{piece} {begin} {len}");
         }
+    }
+
+    #[test]
+    fn blocks_are_found_by_where_they_are() {
+        let geometry = Geometry { piece_len: 40_000, total_len: 100_000 };
+        let last = Block { piece: 1, index: 2 };
+        assert_eq!(geometry.start_of(last), 72_768);
+        assert_eq!([72_767, 72_768, 79_999].map(|offset| geometry.block_at(offset).index), [1, 2, 2]);
+        assert_eq!(geometry.block_at(80_000), Block { piece: 2, index: 0 });
     }
 
     #[test]

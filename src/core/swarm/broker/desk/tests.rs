@@ -37,7 +37,7 @@ impl Table {
     fn choking_seed(&mut self) -> PeerKey {
         self.hosts += 1;
         let key = self.desk.join(SocketAddr::from(([127, 0, 0, self.hosts], 1)), self.now);
-        let bits = vec![0xff; self.desk.geometry().pieces().div_ceil(8) as usize];
+        let bits = vec![0xff; self.desk.geometry.pieces().div_ceil(8) as usize];
         self.desk.has_all_of(key, &bits, self.now);
         key
     }
@@ -51,7 +51,7 @@ impl Table {
 
     /// A reader waits for the torrent's first byte and wants all.
     fn reader(&mut self) {
-        let end = u64::from(self.desk.geometry().pieces() * BLOCKS * BLOCK);
+        let end = u64::from(self.desk.geometry.pieces() * BLOCKS * BLOCK);
         self.desk.set_heads(vec![Head { needs: 0, end, runway: 0, pace: None }], self.now);
     }
 
@@ -252,7 +252,7 @@ fn late_and_repeated(table: &mut Table) -> (PeerKey, PeerKey, Option<Block>) {
     let owed = table.asked(late);
     table.now += Duration::from_secs(3);
     let other = table.choking_seed();
-    let few = vec![0x80; table.desk.geometry().pieces().div_ceil(8) as usize];
+    let few = vec![0x80; table.desk.geometry.pieces().div_ceil(8) as usize];
     table.desk.has_all_of(other, &few, table.now);
     table.desk.unchoked(other, table.now);
     let asked = table.asked(other);

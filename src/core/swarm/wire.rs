@@ -1,11 +1,11 @@
-//! The peer wire (BEP 3), as far as the broker looks into it: one frame at a time, in place.
+//! The peer wire (BEP 3), as far as we look into it: one frame at a time, in place.
 
-use super::pieces::BLOCK;
+use crate::core::metainfo::BLOCK;
 
-/// The longest frame that is taken from a peer: twice the largest bit field (2^18 pieces), or metadata piece.
-const MAX_FRAME: u32 = 64 * 1024;
-/// Bytes of the handshake.
-pub const HANDSHAKE: usize = 68;
+/// The longest frame that is taken once a torrent is known: twice the largest bit field (2^18 pieces), or metadata piece.
+pub const MAX_FRAME: u32 = 64 * 1024;
+/// A handshake as it is on the wire.
+pub type Hello = [u8; 68];
 
 /// What a frame says.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,10 +41,10 @@ pub enum Frame<'a> {
 #[error("it sent a malformed message")]
 pub struct Malformed;
 
-/// How long the frame is that `bytes` begin with, once all of it is there.
-pub fn frame_len(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
+/// How long the frame is that `bytes` begin with, once all of it is there; more than `most` bytes are malformed.
+pub fn frame_len(bytes: &[u8], most: u32) -> Result<Option<usize>, Malformed> {
     let Some(len) = bytes.first_chunk::<4>().map(|len| u32::from_be_bytes(*len)) else { return Ok(None) };
-    if len > MAX_FRAME {
+    if len > most {
         return Err(Malformed);
     }
     let whole = 4 + len as usize;
@@ -122,9 +122,9 @@ mod tests {
     fn frames_are_told_apart_and_only_whole_ones_are_read() {
         let bytes = request(7, 16_384, 100);
         for cut in 0..17 {
-            assert_eq!(frame_len(&bytes[..cut]), Ok(None), "{cut}");
+            assert_eq!(frame_len(&bytes[..cut], MAX_FRAME), Ok(None), "{cut}");
         }
-        assert_eq!(frame_len(&bytes), Ok(Some(17)));
+        assert_eq!(frame_len(&bytes, MAX_FRAME), Ok(Some(17)));
         assert_eq!(parse(&bytes), Ok(Frame::Request(7, 16_384, 100)));
         assert_eq!(parse(&cancel(1, 2, 3)), Ok(Frame::Cancel(1, 2, 3)));
         assert_eq!(parse(&KEEP_ALIVE), Ok(Frame::KeepAlive));
@@ -132,14 +132,14 @@ mod tests {
         assert_eq!(parse(&[0, 0, 0, 5, 4, 0, 0, 1, 0]), Ok(Frame::Have(256)));
         let mut piece = piece_head(3, 32_768, 2).to_vec();
         piece.extend_from_slice(b"xy");
-        assert_eq!(frame_len(&piece), Ok(Some(15)));
+        assert_eq!(frame_len(&piece, MAX_FRAME), Ok(Some(15)));
         assert_eq!(parse(&piece), Ok(Frame::Piece(3, 32_768, 2)));
         assert_eq!(parse(&[0, 0, 0, 1, 14]), Ok(Frame::Unknown), "have all, of the fast extension");
     }
 
     #[test]
     fn what_is_too_long_or_short_is_malformed() {
-        assert_eq!(frame_len(&[0, 1, 0, 1]), Err(Malformed));
+        assert_eq!(frame_len(&[0, 1, 0, 1], MAX_FRAME), Err(Malformed));
         assert_eq!(parse(&[0, 0, 0, 2, 4, 0]), Err(Malformed));
         let mut block = vec![0, 0, 0x40, 0x0a, 7];
         block.extend(vec![0; 8 + BLOCK as usize + 1]);
@@ -149,7 +149,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-            if let Ok(Some(len)) = frame_len(&bytes) {
+            if let Ok(Some(len)) = frame_len(&bytes, MAX_FRAME) {
                 let _ = parse(&bytes[..len]);
             }
         }
