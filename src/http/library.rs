@@ -104,6 +104,8 @@ pub struct Condition {
     pub received: u64,
     /// Bytes that went to the swarm since the start.
     pub given: u64,
+    /// Tasks that are alive, ours and the swarm's.
+    pub tasks: usize,
     /// Torrents at once at most; 0: no limit.
     pub torrents_most: usize,
 }

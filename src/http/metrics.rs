@@ -72,6 +72,7 @@ struct Scraped {
     temp: Gauge<u64, AtomicU64>,
     free: Gauge<u64, AtomicU64>,
     dht_nodes: Level,
+    tasks: Level,
 }
 
 /// Counts one reader for as long as it lives.
@@ -135,6 +136,7 @@ impl Metrics {
         registry.register("cooling", "Torrents that are cooling down", scraped.cooling.clone());
         registry.register("peers", "Peers of all torrents by state", scraped.peers.clone());
         registry.register("dht_nodes", "Nodes in the DHT's routing table", scraped.dht_nodes.clone());
+        registry.register("tasks", "Tasks that are alive", scraped.tasks.clone());
         for (name, help, gauge) in [
             ("received", "From the swarm since the start", &scraped.received),
             ("given", "To the swarm since the start", &scraped.given),
@@ -204,6 +206,7 @@ impl Metrics {
         scraped.connections.set(level(connections));
         scraped.cooling.set(level(cooling.len()));
         scraped.dht_nodes.set(level(condition.dht_nodes.unwrap_or(0)));
+        scraped.tasks.set(level(condition.tasks));
         scraped.received.set(condition.received);
         scraped.given.set(condition.given);
         scraped.temp.set(condition.temp_bytes);

@@ -11,6 +11,7 @@
 pub mod add;
 pub mod admin;
 pub mod attempts;
+pub mod beginnings;
 pub mod body;
 pub mod crowd;
 pub mod deliver;

@@ -25,6 +25,7 @@ use warp::{
 
 use super::{
     add, admin,
+    beginnings::Beginnings,
     crowd::Crowd,
     events,
     guard::{Guard, Policy, Visitor},
@@ -58,6 +59,8 @@ pub struct Site<L> {
     pub metrics: Metrics,
     /// Torrents that addresses may start.
     pub starts: Limiter,
+    /// Those that are being started.
+    pub beginnings: Beginnings,
     /// Answers that are being sent.
     pub readers: Readers,
     /// Places for watchers of `/events`.
@@ -129,6 +132,7 @@ impl<L: Library> Site<L> {
             library,
             metrics: Metrics::default(),
             starts: Limiter::new(policy.starts_per_minute.max(1)),
+            beginnings: Beginnings::default(),
             guard: Guard::new(policy),
             readers: Readers::default(),
             watchers: Arc::new(Semaphore::new(WATCHERS)),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use time::OffsetDateTime;
-use tokio::{sync::watch, time::interval};
+use tokio::{runtime::Handle, sync::watch, time::interval};
 
 use super::{
     attempts::Attempts,
@@ -180,6 +180,7 @@ impl Library for Shelf {
     fn condition(&self) -> Condition {
         let scratch = ScratchDir::existing(&self.settings.temp_dir).ok().flatten();
         let traffic = self.streamer.traffic();
+        let ours = Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks());
         Condition {
             dht_nodes: traffic.and_then(|traffic| traffic.dht_nodes),
             free_bytes: scratch.and_then(|scratch| scratch.free_bytes().ok()),
@@ -187,6 +188,7 @@ impl Library for Shelf {
             temp_bytes: self.temp_bytes(),
             received: traffic.map_or(0, |traffic| traffic.received),
             given: traffic.map_or(0, |traffic| traffic.given),
+            tasks: ours + traffic.map_or(0, |traffic| traffic.tasks),
             torrents_most: self.settings.max_torrents,
         }
     }

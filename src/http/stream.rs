@@ -60,9 +60,11 @@ pub async fn open<L: Library>(
     mut wanted: Wanted,
     range: RangeOf,
 ) -> Result<(L::Content, Chunks<L>), Problem> {
-    if site.library.starts(&wanted) {
-        count_start(site, ask)?;
-    }
+    // Held until it is open: a player's other connections, which come meanwhile, start nothing.
+    let _beginning = match site.library.starts(&wanted) {
+        true => Some(site.beginnings.enter(wanted.magnet.info_hash, || count_start(site, ask))?),
+        false => None,
+    };
     check_names(site, &mut wanted).await?;
     site.library.open(wanted, range).await.map_err(|error| failed(site, &error))
 }

@@ -159,7 +159,7 @@ impl Loop {
 
 impl Drop for Loop {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.at).status();
+        process::run_anyway(Command::new("umount").arg(&self.at));
     }
 }
 

@@ -107,8 +107,9 @@ impl Cable {
 
 impl Drop for Cable {
     fn drop(&mut self) {
-        let _ = Command::new("ip").args(["link", "delete", &self.ours]).status();
-        let _ = Command::new("ip").args(["netns", "delete", &self.namespace]).status();
+        for line in [["link", "delete", &self.ours], ["netns", "delete", &self.namespace]] {
+            process::run_anyway(Command::new("ip").args(line));
+        }
     }
 }
 

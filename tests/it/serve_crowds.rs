@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use rand::Rng;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -42,13 +41,6 @@ async fn pace(serve: &Serve, torrent: &Torrent) -> Duration {
     }
     times.sort();
     times[7]
-}
-
-/// A line of `/proc/PID/status`, in KiB or as a count.
-fn status(serve: &Serve, key: &str) -> f64 {
-    let text = std::fs::read_to_string(format!("/proc/{}/status", serve.run.pid())).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// A download at 3 MB/s with so many readers that take nothing; how long it took, and the first byte of one more reader.
@@ -107,7 +99,7 @@ async fn idle_connections_are_cheap_and_let_go() {
     let sandbox = Sandbox::new();
     let (serve, torrent) = kept(&sandbox, &["--max-connections", "12000"]).await;
     let alone = pace(&serve, &torrent).await;
-    let before = status(&serve, "VmRSS:");
+    let before = serve.status("VmRSS:");
     let request = format!("GET /health HTTP/1.1\r\nHost: {}\r\n\r\n", serve.address);
     let mut idle = Vec::new();
     for _ in 0..row.times() {
@@ -117,7 +109,7 @@ async fn idle_connections_are_cheap_and_let_go() {
         idle.push(stream);
     }
     let opened = Instant::now();
-    let each = (status(&serve, "VmRSS:") - before) / f64::from(row.times());
+    let each = (serve.status("VmRSS:") - before) / f64::from(row.times());
     row.saw(each, "KiB each");
     let beside = pace(&serve, &torrent).await;
     row.case("a good client", async { assert!(beside < 2 * alone, "{beside:?}, alone {alone:?}") }).await;
@@ -238,70 +230,4 @@ async fn film_pace(address: std::net::SocketAddr, target: &str) {
     while stream.read_exact(&mut bytes).await.is_ok() {
         due.tick().await;
     }
-}
-
-/// One round of a long life: a new torrent, seeks in it, and its removal.
-async fn live_a_little(serve: &Serve, number: u64) {
-    let torrent = Torrent::single(format!("film {number}.mkv"), 2 * MIB).seed(number).build();
-    let peer = Peer::serving(&torrent).await;
-    let target =
-        format!("{}?magnet=magnet:?xt=urn:btih:{}%26x.pe={}", path(&torrent), torrent.hex(), peer.addr());
-    let mut readers = JoinSet::new();
-    for _ in 0..10 {
-        let start = rand::rng().random_range(0..2 * MIB);
-        let (stream, bytes) =
-            (serve.send("GET", &target, &format!("Range: bytes={start}-\r\n")).await, torrent.clone());
-        readers.spawn(async move { ends_with(stream, &bytes.content()[start..]).await });
-    }
-    while let Some(read) = readers.join_next().await {
-        read.unwrap();
-    }
-    let dropped = serve.ask("DELETE", &format!("/torrents/{}", torrent.hex()), "").await;
-    assert!([200, 204].contains(&dropped.status), "{}", dropped.text());
-    assert_eq!(serve.ask("POST", "/admin/cleanup?older_than=0s", "").await.status, 200);
-}
-
-async fn ends_with(mut stream: TcpStream, expected: &[u8]) {
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).await.unwrap();
-    assert!(bytes.ends_with(expected), "{} bytes of {}", bytes.len(), expected.len());
-}
-
-#[tokio::test]
-#[ignore = "a measurement: cargo bench --bench trust"]
-async fn a_long_life_leaves_nothing_behind() {
-    let mut row = Row::new("L8", 30);
-    let sandbox = Sandbox::new();
-    let serve = sandbox.serve().args(["--allow-private-peers", "--starts-per-minute", "100000"]);
-    let serve = Serve::start(serve).await;
-    let (began, length) = (Instant::now(), Duration::from_secs(row.times().into()));
-    let (mut number, mut base) = (0, None);
-    while began.elapsed() < length {
-        row.case(number, live_a_little(&serve, number)).await;
-        number += 1;
-        // The allocator's caches and the runtime's threads are there after a tenth.
-        if began.elapsed() > length / 10 {
-            base.get_or_insert((status(&serve, "VmRSS:"), serve.files(), status(&serve, "Threads:")));
-        }
-    }
-    let (memory, files, threads) = base.expect("some rounds");
-    let grown = (status(&serve, "VmRSS:") - memory) / 1024.0;
-    row.saw(grown.max(0.0), "MiB more");
-    let per_ten_minutes = grown / (length.as_secs_f64() * 0.9 / 600.0).max(1.0);
-    row.case("memory", async { assert!(per_ten_minutes < 8.0, "{per_ten_minutes} MiB in ten minutes") })
-        .await;
-    row.case("files", async { assert!(serve.files() <= files + 8, "{} after {files}", serve.files()) }).await;
-    let now = status(&serve, "Threads:");
-    row.case("threads", async { assert!(now <= threads + 4.0, "{now} after {threads}") }).await;
-    row.case("disk", async {
-        assert_eq!(crate::worker::names(&sandbox.temp()).len(), session_names(&sandbox))
-    })
-    .await;
-    serve.stop().await;
-    row.end();
-}
-
-/// The session's own directory and lock stay as long as the server.
-fn session_names(sandbox: &Sandbox) -> usize {
-    crate::worker::names(&sandbox.temp()).iter().filter(|name| name.starts_with(".session")).count()
 }

@@ -108,7 +108,8 @@ async fn a_hundred_requests_for_a_cold_torrent_are_one_attempt() {
     let torrent = Torrent::single("film.mkv", 2 * MIB).build();
     let peer = Peer::start(&torrent, Behaviour::Rate { bytes_per_second: 4_000_000 }).await;
     let sandbox = Sandbox::new();
-    let serve = Serve::start(sandbox.serve().peer(peer.addr())).await;
+    let serve = sandbox.serve().peer(peer.addr()).args(["--starts-per-minute", "1"]);
+    let serve = Serve::start(serve).await;
     let mut open = Vec::new();
     for reader in 0..100 {
         let lines = format!("Range: bytes={}-\r\n", reader * 20_000);

@@ -59,6 +59,8 @@ pub struct Traffic {
     pub given: u64,
     /// DHT nodes in the routing table; `None` when the DHT is off.
     pub dht_nodes: Option<usize>,
+    /// Tasks that the session's runtime has.
+    pub tasks: usize,
 }
 
 /// The running session.
@@ -128,6 +130,7 @@ impl SwarmSession {
             received: self.broker.received(counters.fetched_bytes),
             given: counters.uploaded_bytes,
             dht_nodes: nodes.map(|nodes| nodes.routing_table_size + nodes.routing_table_size_v6),
+            tasks: self.runtime.metrics().num_alive_tasks(),
         }
     }
 

@@ -100,6 +100,13 @@ impl Serve {
         std::fs::read_dir(format!("/proc/{}/fd", self.run.pid())).unwrap().count()
     }
 
+    /// A line of `/proc/PID/status`, in KiB or as a count.
+    pub fn status(&self, key: &str) -> f64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.run.pid())).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Ends it as systemd would.
     pub async fn stop(self) {
         self.run.signal(Signal::TERM);
