@@ -4,14 +4,14 @@
 //! apt-get install nginx-light wrk
 //! cargo install rqbit --version 9.1.0 --locked --no-default-features --features rust-tls
 //! cargo bench --bench serve                            # everything
-//! cargo bench --bench serve -- --only crowd --seconds 60
+//! cargo bench --bench serve -- --only moved --runs 3
 //! ```
 //!
-//! Three questions. `moved`: bytes a second of a finished file at 1, 8 and 64 readers, beside nginx with sendfile and
+//! Two questions. `moved`: bytes a second of a finished file at 1, 8 and 64 readers, beside nginx with sendfile and
 //! rqbit's own stream, in turn; each reader fetches the file again and again for as long as it is measured. `refused`:
 //! how fast a torrent that cools down is refused, beside `/health`, by wrk; and how long a refusal takes at 1000
-//! requests a second that are sent on time, however slow the answers are. `crowd`: 1000 readers at 64 KiB/s each, from
-//! random places, every byte compared. Who is not installed is left out. Linux only (`/proc`).
+//! requests a second that are sent on time, however slow the answers are. Who is not installed is left out. Linux only
+//! (`/proc`). Crowds of readers are rows of `benches/trust`.
 
 // The report is this program's payload.
 #![allow(clippy::print_stdout)]
@@ -26,7 +26,6 @@ mod seeder;
 #[allow(dead_code, reason = "the cost of a process is not the question here")]
 mod support;
 
-mod crowd;
 mod moved;
 mod refused;
 mod servers;
@@ -48,11 +47,7 @@ struct Options {
     #[arg(long, default_value_t = 5)]
     seconds: u64,
 
-    /// Readers of the crowd.
-    #[arg(long, default_value_t = 1000)]
-    readers: usize,
-
-    /// Only this question: moved, refused or crowd.
+    /// Only this question: moved or refused.
     #[arg(long)]
     only: Option<String>,
 
@@ -86,9 +81,6 @@ fn measure(options: &Options) -> Result<(), Trouble> {
     }
     if asked("refused") {
         refused::measure(&world, seconds)?;
-    }
-    if asked("crowd") {
-        crowd::measure(&world, options.readers, seconds)?;
     }
     Ok(())
 }

@@ -75,9 +75,9 @@ trait Id {
 }
 
 impl Id for str {
-    /// `F` names F1 and F12, but `F1` does not name F12.
+    /// `F` names F1 and F12, and `F7` F7b, but `F1` does not name F12.
     fn starts_with_kind(&self, kind: &str) -> bool {
-        kind.len() == 1 && self.starts_with(kind)
+        self.strip_prefix(kind).is_some_and(|rest| kind.len() == 1 || rest.starts_with(char::is_alphabetic))
     }
 }
 
@@ -88,7 +88,7 @@ fn main() -> ExitCode {
         rows.iter().for_each(|row| println!("{:<4} {:>7}  {}", row.id, row.times, row.what));
         return ExitCode::SUCCESS;
     }
-    let outcomes = Runner::new(&options.profile).and_then(|mut runner| {
+    let outcomes = Runner::new(&options.profile, !options.quick).and_then(|mut runner| {
         rows.iter().map(|row| Ok((*row, runner.run(row, options.times(row))?))).collect::<Result<Vec<_>, _>>()
     });
     match outcomes {

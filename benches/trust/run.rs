@@ -32,15 +32,15 @@ impl Outcome {
 
 /// Runs rows with the programs of one profile.
 pub struct Runner {
-    profile: String,
+    strict: bool,
     integration: PathBuf,
     unit: Option<PathBuf>,
 }
 
 impl Runner {
-    /// Builds the integration tests and the program.
-    pub fn new(profile: &str) -> Result<Self, Trouble> {
-        Ok(Self { profile: profile.to_owned(), integration: built(profile, &["--test", "it"])?, unit: None })
+    /// Builds the integration tests and the program; with `strict`, targets that are times are to be met.
+    pub fn new(profile: &str, strict: bool) -> Result<Self, Trouble> {
+        Ok(Self { strict, integration: built(profile, &["--test", "it"])?, unit: None })
     }
 
     /// One row; its line is printed when it has ended.
@@ -50,7 +50,6 @@ impl Runner {
             By::Counting(tests) => self.counting(tests, times)?,
             By::Repeating(tests) => self.repeating(tests, times)?,
             By::Grammar(tests) => self.grammar(tests, times)?,
-            By::Bench(arguments, judge) => self.bench(arguments, judge)?,
         };
         let Outcome { passed, cases, worst } = &outcome;
         let took = began.elapsed().as_secs_f64();
@@ -112,23 +111,12 @@ impl Runner {
         Ok(Outcome { passed, cases, worst: format!("{:.0} s a property", longest.as_secs_f64()) })
     }
 
-    /// Another benchmark, whose report is judged.
-    fn bench(&self, arguments: &[&str], judge: fn(&str) -> Option<String>) -> Result<Outcome, Trouble> {
-        let mut command = cargo();
-        command.args(["bench", "--locked", "--profile", &self.profile]).args(arguments);
-        let output = command.stderr(Stdio::inherit()).output()?;
-        let told = String::from_utf8_lossy(&output.stdout);
-        let worst = output.status.success().then(|| judge(&told)).flatten();
-        if worst.is_none() {
-            eprintln!("{told}");
-        }
-        let passed = u64::from(worst.is_some());
-        Ok(Outcome { passed, cases: 1, worst: worst.unwrap_or_else(|| "-".to_owned()) })
-    }
-
     fn integration(&self, test: &str) -> Command {
         let mut command = Command::new(&self.integration);
         command.args(["--exact", test, "--include-ignored", "--nocapture", "--test-threads=1"]);
+        if self.strict {
+            command.env("SWARMCAT_ROW_MEASURES", "1");
+        }
         command
     }
 }

@@ -27,6 +27,7 @@ use super::{
     Error, lock,
     metainfo::{BLOCK, FileEntry, Metainfo},
     pieces::PieceSet,
+    uptime::boot_id,
 };
 
 const METAINFO_FILE: &str = "metainfo.torrent";
@@ -528,12 +529,6 @@ impl Seal {
 
 fn mtime_ns(metadata: &std::fs::Metadata) -> i128 {
     i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec())
-}
-
-fn boot_id() -> Option<String> {
-    static BOOT_ID: OnceLock<Option<String>> = OnceLock::new();
-    let read = || Some(std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned());
-    BOOT_ID.get_or_init(read).clone()
 }
 
 /// Both halves in one call; what a short write leaves over follows.

@@ -306,12 +306,16 @@ impl Table {
         entry
     }
 
-    /// Takes entries over, unless there is a later failure of the same torrent.
+    /// Takes entries over, unless there is a later failure of the same torrent. What others have counted meanwhile stays
+    /// counted.
     fn adopt<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>) {
         for entry in entries {
             let key = (entry.info_hash, entry.client);
-            if self.entries.get(&key).is_none_or(|own| own.failed_at <= entry.failed_at) {
-                self.entries.insert(key, entry.clone());
+            let own = self.entries.get(&key);
+            if own.is_none_or(|own| own.failed_at <= entry.failed_at) {
+                let attempts = own.map_or(0, |own| own.attempts).max(entry.attempts);
+                let retry_at = own.map_or(entry.retry_at, |own| own.retry_at.max(entry.retry_at));
+                self.entries.insert(key, Entry { attempts, retry_at, ..entry.clone() });
             }
         }
     }

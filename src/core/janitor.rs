@@ -28,13 +28,17 @@ use super::{
     Error,
     source::InfoHash,
     store::{Hold, LOCK_WAIT, hold_within, open_plain, owned, private_dir, try_hold},
+    uptime::Uptime,
 };
 
-/// First bytes of every lock file of ours.
+/// First bytes of every lock file of ours; behind them stands when its torrent was last used, by [`Uptime`].
 const MARK: &[u8] = b"swarmcat\n";
 
 /// How often a lease in use says so on disk; far finer than any sensible `--older-than`.
 const TOUCH_EVERY: Duration = Duration::from_secs(60);
+
+/// A calendar that says so much more than the machine has been up since was set meanwhile; less is its usual drift.
+const JUMP: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How often a lock is started over because its file was deleted meanwhile. Each time means that a cleanup
 /// went through in between; this many in a row do not happen.
@@ -283,8 +287,7 @@ impl ScratchDir {
         if Mark::of(&lock)? != Mark::Ours {
             return keep(KeptReason::NotOurs, Duration::ZERO);
         }
-        // Under a clock that was set back, nothing is idle.
-        let idle = now.duration_since(lock.metadata()?.modified()?).unwrap_or_default();
+        let idle = idle(&lock, now)?;
         if !try_hold(&lock, Hold::Exclusive)? {
             return keep(KeptReason::InUse, idle);
         }
@@ -362,7 +365,9 @@ impl Held {
 
     /// Starts the idle clock anew. A failure costs no more than an early cleanup of an unused torrent.
     fn stamp(&self) {
-        if let Err(e) = self.lock.set_modified(SystemTime::now()) {
+        let line = Uptime::now().map(|now| now.line()).unwrap_or_default();
+        let written = self.lock.write_all_at(line.as_bytes(), MARK.len() as u64);
+        if let Err(e) = written.and_then(|()| self.lock.set_modified(SystemTime::now())) {
             tracing::debug!("Torrent {}: the time of its last use cannot be kept: {e}", self.info_hash);
         }
     }
@@ -624,6 +629,17 @@ fn canonical(name: &str) -> Option<InfoHash> {
 
 fn is_random(text: &str) -> bool {
     text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+/// How long nobody has used what a lock file is for. Under a calendar that was set back, nothing is idle; under one that
+/// was set far ahead, it is as idle as the machine has been up since.
+fn idle(lock: &File, now: SystemTime) -> io::Result<Duration> {
+    let by_calendar = now.duration_since(lock.metadata()?.modified()?).unwrap_or_default();
+    let mut line = [0; 128];
+    let read = lock.read_at(&mut line, MARK.len() as u64)?;
+    let noted = Uptime::parse(&String::from_utf8_lossy(&line[..read]));
+    let by_uptime = noted.and_then(|noted| Uptime::now()?.since(&noted));
+    Ok(by_uptime.filter(|uptime| by_calendar.saturating_sub(*uptime) > JUMP).unwrap_or(by_calendar))
 }
 
 /// Whether the path still names the file that was locked.

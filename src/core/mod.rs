@@ -22,6 +22,7 @@ pub mod streamer;
 pub mod subtitles;
 pub mod swarm;
 pub mod torrents;
+pub mod uptime;
 
 pub use error::Error;
 pub use streamer::Streamer;

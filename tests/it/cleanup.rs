@@ -41,8 +41,17 @@ fn store(scratch: &ScratchDir, number: u32) -> PathBuf {
 }
 
 fn clean(scratch: &ScratchDir) -> CleanupReport {
+    clean_older(scratch, Duration::ZERO, false, OffsetDateTime::now_utc())
+}
+
+fn clean_older(
+    scratch: &ScratchDir,
+    older_than: Duration,
+    dry_run: bool,
+    now: OffsetDateTime,
+) -> CleanupReport {
     let _quiet = none_starting();
-    scratch.cleanup(Duration::ZERO, false, OffsetDateTime::now_utc()).unwrap()
+    scratch.cleanup(older_than, dry_run, now).unwrap()
 }
 
 fn removed(report: &CleanupReport) -> Vec<InfoHash> {
@@ -103,6 +112,7 @@ fn a_second_writer_is_told_who_the_first_one_is() {
     let error = lease.writer("another").unwrap_err().to_string();
     assert!(error.contains(&format!("process {} (this test)", std::process::id())), "{error}");
     drop(writer);
+    let _quiet = none_starting();
     lease.writer("another").unwrap();
 }
 
@@ -123,12 +133,27 @@ fn idle_counts_from_the_end_of_the_last_use_and_a_clock_set_back_deletes_nothing
     let (_root, scratch) = scratch();
     store(&scratch, 1);
     let now = OffsetDateTime::now_utc();
-    let at = |now| scratch.cleanup(HALF_AN_HOUR, false, now).unwrap();
+    let at = |now| clean_older(&scratch, HALF_AN_HOUR, false, now);
     assert_eq!(kept(&at(now + HALF_AN_HOUR / 2)), [(hash(1), KeptReason::Recent)]);
     assert_eq!(kept(&at(now - 1000 * HALF_AN_HOUR)), [(hash(1), KeptReason::Recent)]);
     let report = at(now + 2 * HALF_AN_HOUR);
     assert_eq!(removed(&report), [hash(1)]);
     assert!(report.removed[0].idle >= HALF_AN_HOUR, "{report:?}");
+}
+
+#[test]
+fn a_clock_set_far_ahead_deletes_nothing_that_this_machine_has_used_since_its_start() {
+    let (_root, scratch) = scratch();
+    store(&scratch, 1);
+    let ahead = OffsetDateTime::now_utc() + Duration::from_secs(30 * 24 * 3600);
+    let report = clean_older(&scratch, HALF_AN_HOUR, false, ahead);
+    assert_eq!(kept(&report), [(hash(1), KeptReason::Recent)]);
+    assert!(report.kept[0].idle < HALF_AN_HOUR, "{report:?}");
+    // After another start of the machine there is no telling, and the calendar is believed.
+    let lock =
+        fs::File::options().write(true).open(scratch.path().join(format!("{}.lock", hash(1)))).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&lock, b"another", "swarmcat\n".len() as u64).unwrap();
+    assert_eq!(removed(&clean_older(&scratch, HALF_AN_HOUR, false, ahead)), [hash(1)]);
 }
 
 #[test]
@@ -159,9 +184,9 @@ fn a_dry_run_says_what_a_real_one_does_and_deletes_nothing() {
     fs::create_dir(scratch.path().join(".trash-0123456789abcdef")).unwrap();
     let before = worker::names(scratch.path());
     let now = OffsetDateTime::now_utc() + HALF_AN_HOUR;
-    let said = scratch.cleanup(HALF_AN_HOUR / 2, true, now).unwrap();
+    let said = clean_older(&scratch, HALF_AN_HOUR / 2, true, now);
     assert_eq!(worker::names(scratch.path()), before);
-    let done = scratch.cleanup(HALF_AN_HOUR / 2, false, now).unwrap();
+    let done = clean_older(&scratch, HALF_AN_HOUR / 2, false, now);
     assert!(said.dry_run && !done.dry_run);
     assert_eq!(CleanupReport { dry_run: false, ..said }, done);
     assert_eq!(removed(&done), [hash(1)]);

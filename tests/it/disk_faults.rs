@@ -71,6 +71,52 @@ async fn read_error(nth: u32, other: &Torrent, peer: &Peer) {
     serve.stop().await;
 }
 
+/// A finished file whose disk stands still for five seconds at the `nth` read: who reads it waits, nobody else does.
+async fn read_stall(nth: u32, other: &Torrent, peer: &Peer) {
+    let (torrent, sandbox) = (film(), Sandbox::new());
+    let seed = Peer::serving(&torrent).await;
+    sandbox.stream(torrent.hex()).peer(seed.addr()).run().await.code(0);
+    let stalled = injecting(&sandbox, &torrent, READS, &format!("delay_enter=5000000:when={nth}"));
+    let serve = Serve::start(sandbox.serve().peer(seed.addr()).peer(peer.addr()).under(stalled)).await;
+    let (target, beside) = (path(&torrent), path(other));
+    let (slow, quick) = tokio::join!(serve.get(&target), async {
+        let began = Instant::now();
+        (serve.get(&beside).await, began.elapsed())
+    });
+    assert!(slow.body == torrent.content(), "{}", slow.status);
+    assert!(quick.0.body == other.content() && quick.1.as_secs() < 4, "another torrent waited {:?}", quick.1);
+    serve.stop().await;
+}
+
+/// Every write fails, again and again, while ten watch: each is told so in time, and the torrent is well again later.
+async fn fatal_for_all() {
+    let (torrent, sandbox) = (film(), Sandbox::new());
+    let peer = Peer::serving(&torrent).await;
+    let broken = injecting(&sandbox, &torrent, WRITES, "error=EIO:when=1..12");
+    let serve = Serve::start(sandbox.serve().peer(peer.addr()).impatient().under(broken)).await;
+    let target = path(&torrent);
+    let viewers = (0..10).map(|_| serve.get(&target));
+    let began = Instant::now();
+    for answer in futures_util::future::join_all(viewers).await {
+        honest(&answer, &torrent);
+    }
+    assert!(began.elapsed().as_secs() < 15, "stuck for {:?}", began.elapsed());
+    recovers(&serve, &torrent).await;
+    assert_eq!(serve.metric("swarmcat_panics_total").await, 0.0);
+    serve.stop().await;
+}
+
+#[tokio::test]
+async fn a_torrent_whose_disk_fails_for_good_leaves_nobody_waiting() {
+    let mut row = Row::new("F14", 1);
+    for number in 0..row.times() {
+        let began = Instant::now();
+        row.case(number, fatal_for_all()).await;
+        row.took(began.elapsed());
+    }
+    row.end();
+}
+
 /// A download whose disk fails at the `nth` write.
 async fn write_error(nth: u32, fault: &str) {
     let (torrent, sandbox) = (film(), Sandbox::new());
@@ -93,6 +139,7 @@ async fn a_disk_that_fails_once_gives_no_wrong_byte() {
         let began = Instant::now();
         let nth = if number < 4 { number + 1 } else { rand::random_range(1..40) };
         row.case(format!("read {nth}"), read_error(nth, &other, &peer)).await;
+        row.case(format!("read {nth} stands still"), read_stall(nth.min(8), &other, &peer)).await;
         for fault in ["EIO", "ENOSPC"] {
             row.case(format!("write {nth} {fault}"), write_error(nth, fault)).await;
         }

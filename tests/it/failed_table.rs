@@ -50,7 +50,11 @@ fn fifty_processes_update_one_table_twenty_times_each_and_nothing_is_lost() {
     for number in 0..row.times() {
         let began = Instant::now();
         row.blocking_case(number, update_together);
-        row.took(began.elapsed());
+        let took = began.elapsed();
+        row.took(took);
+        if row.measures() {
+            row.blocking_case("in time", || assert!(took <= Duration::from_secs(5), "{took:?}"));
+        }
     }
     row.end();
 }
@@ -81,7 +85,9 @@ fn kills_during_writes_tear_nothing_and_lose_no_acknowledged_row() {
     let dir = tempfile::tempdir().unwrap();
     let mut acknowledged = BTreeSet::new();
     for number in 0..row.times() {
+        let began = Instant::now();
         row.blocking_case(number, || kill_a_writer(dir.path(), number, &mut acknowledged));
+        row.took(began.elapsed());
         if number % 25 == 0 {
             FailedTable::new(dir.path(), worker::settings()).clear(&[], OffsetDateTime::now_utc()).unwrap();
             acknowledged.clear();
@@ -101,6 +107,45 @@ fn readers_beside_a_writer_always_see_a_whole_table() {
         assert!(rows > step && rows >= seen, "{rows} rows after step {step}, {seen} before");
         seen = rows;
     }
+}
+
+/// What is over goes with every write, unless it has failed again meanwhile: then the newer failure stays.
+fn prune_against_add(number: u32) {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = || CooldownSettings { no_peers: Duration::from_secs(60), ..Default::default() };
+    let (now, raced) = (OffsetDateTime::now_utc(), worker::hash(number, 0));
+    let table = || FailedTable::new(dir.path(), settings());
+    let fail = |hash, at| table().record(hash, FailureKind::NoPeers, "no peers", None, at).unwrap();
+    fail(raced, now - Duration::from_secs(120));
+    let start = &std::sync::Barrier::new(3);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            start.wait();
+            fail(raced, now);
+        });
+        scope.spawn(move || {
+            start.wait();
+            table().purge_expired(now).unwrap();
+        });
+        scope.spawn(move || {
+            start.wait();
+            fail(worker::hash(number, 1), now);
+        });
+    });
+    let left = table().check(&raced, None, now).unwrap().expect("the newer failure");
+    assert!(left.entry.failed_at >= now - Duration::from_secs(1), "{left:?}");
+    assert_eq!(recorded(dir.path()).len(), 2);
+}
+
+#[test]
+fn a_failure_beside_the_pruning_of_an_older_one_always_stays() {
+    let mut row = Row::new("C3", 20);
+    for number in 0..row.times() {
+        let began = Instant::now();
+        row.blocking_case(number, || prune_against_add(number));
+        row.took(began.elapsed());
+    }
+    row.end();
 }
 
 #[test]

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Answer, Behaviour, HttpTracker, KIB, MIB, PATIENCE, Peer, Row, Sandbox, Torrent};
+use crate::support::{
+    Answer, Behaviour, HttpTracker, KIB, MIB, PATIENCE, Peer, Row, Sandbox, Serve, Stdout, Torrent,
+    serve::path,
+};
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
@@ -187,6 +190,36 @@ async fn a_tracker_that_never_stops_talking_is_not_listened_to() {
     assert!(taken.iter().all(|taken| *taken < 32 * MIB), "{taken:?}");
 }
 
+/// One whose tracker floods it takes no more memory than one whose tracker is in order.
+#[tokio::test]
+async fn what_a_flood_of_a_tracker_takes_is_little() {
+    let mut row = Row::new("F7", 1);
+    for number in 0..row.times() {
+        let mut seen = Row::new("", 1);
+        row.case(number, async {
+            let (plain, flooded) = (peak(Answer::empty()).await, peak(Answer::Flood).await);
+            seen.saw((flooded - plain).max(0.0), "MiB more");
+            assert!(flooded - plain <= 10.0, "{flooded} MiB, {plain} without");
+        })
+        .await;
+        row.worst_of(seen);
+    }
+    row.end();
+}
+
+/// The most memory that a stream of two seconds has had near its end, in MiB.
+async fn peak(answer: Answer) -> f64 {
+    let torrent = Torrent::single("flooded.bin", 2 * MIB).build();
+    let peer = Peer::start(&torrent, Behaviour::Rate { bytes_per_second: MIB as u32 }).await;
+    let tracker = HttpTracker::start(answer).await;
+    let run = Sandbox::new().stream(torrent.hex()).tracker(tracker.url()).peer(peer.addr()).spawn();
+    tracker.wait_for_announces(1).await;
+    run.wait_for_bytes(3 * MIB / 2).await;
+    let peak = memory(run.pid(), "VmHWM:");
+    run.finish().await.code(0).delivered(torrent.content());
+    peak
+}
+
 /// What a peer can do wrong on the wire after a handshake that is in order.
 fn wire_crimes() -> Vec<Behaviour> {
     vec![
@@ -231,10 +264,10 @@ async fn nothing_that_a_peer_says_changes_a_byte_or_hangs() {
     row.end();
 }
 
-/// Resident memory of a process, in MiB.
-fn resident(pid: i32) -> f64 {
+/// A line of `/proc/PID/status` that counts KiB, in MiB.
+fn memory(pid: i32, key: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
     line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
 }
 
@@ -265,14 +298,138 @@ async fn strangers_at_the_listening_port_cost_no_memory() {
     for number in 0..200 {
         knock(number).await;
     }
-    let before = resident(run.pid());
+    let before = memory(run.pid(), "VmRSS:");
     for number in 0..row.times() {
         row.case(number, knock(number)).await;
     }
-    let grown = resident(run.pid()) - before;
+    let grown = memory(run.pid(), "VmRSS:") - before;
     row.saw(grown.max(0.0), "MiB more");
     row.case("memory", async { assert!(grown < 8.0, "{grown} MiB more") }).await;
     peer.set(Behaviour::Serve);
     run.finish().await.code(0).delivered(torrent.content());
+    row.end();
+}
+
+/// What a name can hold that means something to a terminal, a header, a playlist, a page, a shell or a file system.
+fn hostile_names() -> Vec<Vec<u8>> {
+    let texts = [
+        "\x1b[2J",
+        "\x1b]0;owned\x07",
+        "\x1b[31mred",
+        "a\rb",
+        "a\nb",
+        "a\r\nSet-Cookie: a=b",
+        "a\tb",
+        "a\x08b",
+        "\x07",
+        "a\0b",
+        "\x7f",
+        "\u{9b}31m",
+        "\u{85}",
+        "\u{202e}vkm",
+        "\u{2066}a",
+        "\u{200b}",
+        "\u{feff}a",
+        "\u{2028}a",
+        "\"quoted\"",
+        "back\\slash",
+        "semi;colon",
+        "%0d%0aX: y",
+        "%00",
+        "#EXTM3U",
+        "#EXTINF:1,x",
+        "http://evil/x",
+        "<script>x</script>",
+        "&lt;b&gt;",
+        "'; rm -rf ~",
+        "$(id)",
+        "`id`",
+        "-rf",
+        "..",
+        "....//",
+        "CON",
+        "have.json",
+        "名前",
+        "é".repeat(200).leak() as &str,
+    ];
+    let mut names: Vec<Vec<u8>> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+    names.extend([b"\xff\xfe.\0.\0".to_vec(), b"\xc3\x28\xa0".to_vec()]);
+    names
+}
+
+/// What a terminal shows: colours may be ours, everything else would be the torrent's.
+fn without_colours(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end =
+            part.find(|c: char| !(c.is_ascii_digit() || c == ';')).filter(|&end| &part[end..=end] == "m");
+        plain.push_str(&part[end.expect("nothing but colours") + 1..]);
+    }
+    plain.replace("\r\n", "\n")
+}
+
+/// One name in everything that a server and a command line say.
+async fn comes_out_harmless(name: Vec<u8>, serve: &Serve) {
+    let file = [&name[..], b".mkv"].concat();
+    let torrent = Torrent::multi(&name).raw_file(vec![file], 64 * KIB).build();
+    let handed_in = hand_in(serve, torrent.metainfo()).await;
+    if handed_in.status == 400 {
+        return assert_eq!(handed_in.kind(), "bad_request", "{}", handed_in.text());
+    }
+    assert!(!handed_in.text().chars().any(char::is_control), "JSON: {}", handed_in.text());
+    let head = serve.ask("HEAD", &path(&torrent), "").await;
+    assert_eq!(head.status, 200);
+    let plain = |value: &String| value.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    assert!(
+        head.headers.values().all(plain) && !head.headers.contains_key("set-cookie"),
+        "{:?}",
+        head.headers
+    );
+    let list = serve.get(&format!("/playlist/{}.m3u8", torrent.hex())).await.text();
+    let lines: Vec<_> = list.lines().collect();
+    assert!(lines.len() == 3 && lines[0] == "#EXTM3U" && lines[1].starts_with("#EXTINF:"), "{list:?}");
+    assert!(lines[2].starts_with("http://127.0.0.1") && is_harmless(&list), "{list:?}");
+    let metrics = serve.get("/metrics").await.text();
+    assert!(metrics.is_ascii() && metrics.ends_with("# EOF\n"), "{metrics}");
+    let sandbox = Sandbox::new();
+    let shown = sandbox.stream("-").stdin(torrent.metainfo()).arg("-l").stdout(Stdout::Terminal).run().await;
+    assert!(is_harmless(&without_colours(&shown.code(0).stdout_text())), "a terminal");
+    let peer = Peer::serving(&torrent).await;
+    let run = sandbox.stream(torrent.hex()).peer(peer.addr()).arg("-vv").run().await.code(0);
+    assert!(is_harmless(&run.stderr_text()), "a log: {:?}", run.stderr);
+    run.delivered(torrent.content());
+    for path in everything_below(&sandbox.temp()) {
+        let name = path.file_name().unwrap().to_str().expect("a name in UTF-8");
+        assert!(is_harmless(name) && !name.starts_with('-'), "a path: {name:?}");
+    }
+}
+
+async fn hand_in(serve: &Serve, metainfo: &[u8]) -> crate::support::serve::Answer {
+    let mut stream =
+        serve.send("POST", "/torrents", &format!("Content-Length: {}\r\n", metainfo.len())).await;
+    stream.write_all(metainfo).await.unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.unwrap();
+    crate::support::serve::Answer::parse(&bytes)
+}
+
+#[tokio::test]
+async fn forty_hostile_names_are_harmless_wherever_they_come_out() {
+    let mut row = Row::new("B6", 10);
+    let sandbox = Sandbox::new();
+    let serve = sandbox.serve().args(["-vv", "--no-trackers", "--starts-per-minute", "1000"]);
+    let serve = Serve::start(serve.args(["--max-torrents", "100"])).await;
+    let names = hostile_names();
+    assert_eq!(names.len(), 40);
+    for name in names.into_iter().cycle().take(row.times() as usize) {
+        let began = std::time::Instant::now();
+        row.case(name.escape_ascii(), comes_out_harmless(name.clone(), &serve)).await;
+        row.took(began.elapsed());
+    }
+    let log = serve.run.stderr();
+    row.case("the server's log", async { assert!(log.iter().all(|line| is_harmless(line)), "{log:?}") })
+        .await;
+    serve.stop().await;
     row.end();
 }

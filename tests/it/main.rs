@@ -31,6 +31,7 @@ mod serve_load;
 mod serve_nginx;
 mod serve_process;
 mod serve_silence;
+mod signals;
 mod soak;
 mod sources;
 mod stream;

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Behaviour, KIB, MIB, Peer, Row, Run, Sandbox, Torrent, process};
+use crate::support::{Answer, Behaviour, HttpTracker, KIB, MIB, Peer, Row, Run, Sandbox, Torrent, process};
 
 /// Waits for all bytes; the longest time in which none came.
 async fn longest_gap(run: &Run, from: usize, len: usize) -> Duration {
@@ -147,6 +147,39 @@ async fn a_network_that_goes_away_and_comes_back_is_waited_for() {
             row.case(format!("{seconds} s"), pulled(seconds, survives, &mut seen)).await;
             row.worst_of(seen);
         }
+    }
+    row.end();
+}
+
+/// The only seed is gone for ten seconds, and is back at another address that its tracker knows.
+async fn dies_and_returns(row: &mut Row) {
+    let torrent = Torrent::single("returns.bin", 8 * MIB).build();
+    let mut gone = Peer::start(&torrent, Behaviour::Rate { bytes_per_second: 1_000_000 }).await;
+    let tracker = HttpTracker::start(Answer::Peers(vec![gone.addr()])).await;
+    let sandbox = Sandbox::new();
+    let run = sandbox.stream(torrent.hex()).tracker(tracker.url()).spawn();
+    run.wait_for_bytes(2 * MIB).await;
+    gone.stop().await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let before = run.bytes();
+    let back = Peer::serving(&torrent).await;
+    tracker.set(Answer::Peers(vec![back.addr()]));
+    let began = Instant::now();
+    run.wait_for_bytes(before + 1).await;
+    let took = began.elapsed();
+    row.took(took);
+    run.finish().await.code(0).delivered(torrent.content());
+    assert!(took <= Duration::from_secs(15), "went on {took:?} after the seed's return");
+}
+
+#[tokio::test]
+#[ignore = "a measurement: cargo bench --bench trust"]
+async fn a_seed_that_returns_elsewhere_is_found() {
+    let mut row = Row::new("F8", 3);
+    for number in 0..row.times() {
+        let mut seen = Row::new("", 1);
+        row.case(number, dies_and_returns(&mut seen)).await;
+        row.worst_of(seen);
     }
     row.end();
 }

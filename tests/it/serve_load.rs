@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::{io::AsyncReadExt, task::JoinSet};
 
-use crate::support::{Answer, Behaviour, HttpTracker, KIB, MIB, Peer, Sandbox, Serve, Torrent, serve::path};
+use crate::support::{
+    Answer, Behaviour, HttpTracker, KIB, MIB, Peer, Row, Sandbox, Serve, Torrent, serve::path,
+};
 
 const DEAD: &str = "453475aec9bb4de3423649db8aa3cd2312538ca7";
 
@@ -40,7 +42,7 @@ async fn a_dead_torrent_is_one_failure_for_all_who_ask_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_of_seeks_leaves_nothing_behind_and_every_byte_is_right() {
-    const CLIENTS: u64 = 20;
+    let mut row = Row::new("L6", 20);
     let torrent = Torrent::single("film.mkv", 8 * MIB).build();
     let peer = Peer::serving(&torrent).await;
     let sandbox = Sandbox::new();
@@ -51,31 +53,19 @@ async fn a_storm_of_seeks_leaves_nothing_behind_and_every_byte_is_right() {
     settles(&serve, "swarmcat_connections", 1.0).await;
     let files = serve.files();
 
-    let address = serve.address;
-    let mut clients = JoinSet::new();
-    for seed in 0..CLIENTS {
-        let (torrent, mut rng) = (torrent.clone(), StdRng::seed_from_u64(seed));
-        clients.spawn(async move {
-            for _ in 0..20 {
-                let start = rng.random_range(0..8 * MIB - 256 * KIB);
-                let head = format!("Host: {address}\r\nConnection: close\r\nRange: bytes={start}-\r\n\r\n");
-                let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-                let request = format!("GET {} HTTP/1.1\r\n{head}", path(&torrent));
-                tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
-                let mut answer = Vec::new();
-                while !answer.ends_with(b"\r\n\r\n") {
-                    answer.push(stream.read_u8().await.unwrap());
-                }
-                assert!(answer.starts_with(b"HTTP/1.1 206"));
-                let mut bytes = vec![0; rng.random_range(0..256 * KIB)];
-                stream.read_exact(&mut bytes).await.unwrap();
-                assert!(torrent.content()[start..].starts_with(&bytes), "from {start}");
-            }
-        });
+    let (clients, mut firsts) = (row.times(), Vec::new());
+    let mut storm = JoinSet::new();
+    for seed in 0..clients {
+        storm.spawn(seek_about(serve.address, torrent.clone(), seed.into(), 2 * clients));
     }
-    while let Some(client) = clients.join_next().await {
-        client.unwrap();
+    while let Some(client) = storm.join_next().await {
+        row.case("a client", async { firsts.extend(client.unwrap()) }).await;
     }
+    firsts.sort_unstable();
+    let p99 = firsts[(firsts.len() - 1) * 99 / 100];
+    row.saw(p99.as_secs_f64() * 1e3, "ms to the first byte at p99");
+    let in_time = !row.measures() || p99 <= Duration::from_millis(300);
+    row.case("first byte", async { assert!(in_time, "{p99:?}") }).await;
     settles(&serve, "swarmcat_readers", 0.0).await;
     settles(&serve, "swarmcat_connections", 1.0).await;
     let report = serve.json("GET", &format!("/torrents/{}", torrent.hex())).await;
@@ -84,6 +74,33 @@ async fn a_storm_of_seeks_leaves_nothing_behind_and_every_byte_is_right() {
     assert!(left <= files + 2, "{left} files are open, {files} were");
     assert_eq!(serve.metric("swarmcat_panics_total").await, 0.0);
     serve.stop().await;
+    row.end();
+}
+
+/// Seeks so often, takes a little or nothing, and leaves; how long each first byte took.
+async fn seek_about(address: std::net::SocketAddr, film: Torrent, seed: u64, seeks: u32) -> Vec<Duration> {
+    let (mut rng, mut firsts) = (StdRng::seed_from_u64(seed), Vec::new());
+    for _ in 0..seeks {
+        let start = rng.random_range(0..8 * MIB - 256 * KIB);
+        let head = format!("Host: {address}\r\nConnection: close\r\nRange: bytes={start}-\r\n\r\n");
+        let began = Instant::now();
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {} HTTP/1.1\r\n{head}", path(&film));
+        tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            answer.push(stream.read_u8().await.unwrap());
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 206"));
+        let mut bytes = vec![0; rng.random_range(0..256 * KIB)];
+        if let Some((first, rest)) = bytes.split_first_mut() {
+            *first = stream.read_u8().await.unwrap();
+            firsts.push(began.elapsed());
+            stream.read_exact(rest).await.unwrap();
+        }
+        assert!(film.content()[start..].starts_with(&bytes), "from {start}");
+    }
+    firsts
 }
 
 #[tokio::test]

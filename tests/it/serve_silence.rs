@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::support::{
-    MIB, PATIENCE, Sandbox, Seeder, Serve, Torrent, process,
+    MIB, PATIENCE, Row, Sandbox, Seeder, Serve, Torrent, process,
     serve::{path, succeeds},
 };
 
@@ -133,6 +133,74 @@ async fn slowhttptest_holds_nobody_up() {
     }
     assert_eq!(serve.metric("swarmcat_panics_total").await, 0.0);
     serve.stop().await;
+}
+
+/// What slowhttptest can do, and whether its connections are there to stay.
+const ATTACKS: [(&str, &[&str], bool); 4] = [
+    ("heads", &["-H", "-i", "10"], true),
+    ("bodies", &["-B", "-i", "10", "-s", "8192"], false),
+    ("ranges", &["-R", "-t", "GET", "-b", "3000"], false),
+    ("reads", &["-X", "-w", "1", "-y", "512", "-z", "5", "-k", "3"], true),
+];
+/// How long an attack lasts, and how long its last connection may.
+const ATTACK: Duration = Duration::from_secs(60);
+const LET_GO: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+#[ignore = "a measurement: cargo bench --bench trust"]
+async fn a_thousand_slow_connections_cost_a_good_client_nothing() {
+    let mut row = Row::new("L5", 1000);
+    let torrent = Torrent::single("film.mkv", 8 * MIB).build();
+    let sandbox = filled(&torrent).await;
+    let serve = Serve::start(sandbox.serve()).await;
+    for (name, how, stays) in ATTACKS {
+        let mut seen = Row::new("", 1);
+        row.case(name, attacked(&serve, &torrent, how, stays, row.times(), &mut seen)).await;
+        row.worst_of(seen);
+    }
+    assert_eq!(serve.metric("swarmcat_panics_total").await, 0.0);
+    serve.stop().await;
+    row.end();
+}
+
+/// One attack of so many connections, and a good client that fetches the file again and again.
+async fn attacked(serve: &Serve, torrent: &Torrent, how: &[&str], stays: bool, most: u32, seen: &mut Row) {
+    let alone = fetches(serve, torrent, Duration::from_secs(10)).await;
+    let (count, rate) = (most.to_string(), (most / 5).to_string());
+    let url = if how[0] == "-B" { serve.url("/admin/failed-torrents/clear") } else { serve.file(torrent) };
+    let line = ["slowhttptest", "-c", &count, "-r", &rate, "-l", "60", "-u", &url];
+    let mut attacking = Client::start(&[&line, how].concat());
+    let (began, mut there, mut fetched, mut free) = (Instant::now(), 0.0_f64, 0, None);
+    while began.elapsed() < ATTACK && attacking.0.try_wait().unwrap().is_none() {
+        let now = a_good_client(serve, torrent).await;
+        fetched += 1;
+        there = there.max(now);
+        free = if now > 1.0 { None } else { free.or(Some(began.elapsed())) };
+    }
+    let rate = 100.0 * f64::from(fetched) / began.elapsed().as_secs_f64() / alone;
+    seen.saw(100.0 - rate, "% of a good client's rate lost");
+    assert!(!stays || there > 0.5 * f64::from(most), "{there} connections at most: no attack");
+    assert!(rate >= 95.0, "{rate} % of a good client's rate");
+    let ended = Instant::now();
+    drop(attacking);
+    nobody_left(serve).await;
+    assert!(ended.elapsed() < LET_GO, "{:?}", ended.elapsed());
+    // A reader that takes a little now and then may stay; nobody else may for so long.
+    if how[0] != "-X" {
+        let free = free.unwrap_or(ATTACK + ended.elapsed());
+        seen.saw(free.as_secs_f64(), "s until the last was let go");
+        assert!(free < LET_GO + ATTACK / 12, "{free:?}");
+    }
+}
+
+/// Fetches a second of a good client that is alone.
+async fn fetches(serve: &Serve, torrent: &Torrent, length: Duration) -> f64 {
+    let (began, mut count) = (Instant::now(), 0.0);
+    while began.elapsed() < length {
+        a_good_client(serve, torrent).await;
+        count += 1.0;
+    }
+    count / began.elapsed().as_secs_f64()
 }
 
 /// Takes the whole file, and tells how many connections the server has.

@@ -1,32 +1,23 @@
 //! `serve` for an hour: forty viewers stay with one film while every minute another torrent comes, is watched by ten, and
 //! goes; what the server takes and holds stays the same.
 
-use std::{
-    fs,
-    os::unix::fs::MetadataExt,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{fs, os::unix::fs::MetadataExt, path::Path, time::Duration};
 
 use rand::Rng;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    sync::watch,
+    sync::watch::{Receiver, Sender},
     task::JoinSet,
-    time::{MissedTickBehavior, interval},
+    time::Instant,
 };
 
 use crate::{
-    support::{KIB, MIB, Peer, Row, Sandbox, Serve, Torrent, serve::path},
+    support::{MIB, Peer, Row, Sandbox, Serve, Torrent, serve::path, viewer::watch},
     worker::names,
 };
 
 /// Who watches the film that stays, and who the one that comes and goes.
 const STAYING: usize = 40;
 const PASSING: usize = 10;
-/// What each takes in a second.
-const PACE: usize = 64 * KIB;
 /// Torrents of a run; an hour's run has one a minute.
 const ROUNDS: u32 = 60;
 /// The allocator's caches and the runtime's threads are there after this part of a run.
@@ -85,33 +76,12 @@ fn growth(samples: &[Sample], of: fn(&Sample) -> f64) -> f64 {
     middle(&samples[samples.len() - quarter..]) - middle(&samples[..quarter])
 }
 
-/// Takes `film` at its pace from a random place, compares every byte, and leaves after a while or at the end.
-async fn watch_some(address: std::net::SocketAddr, target: &str, film: &Torrent, most: usize) {
-    let start = rand::rng().random_range(0..film.content().len() - PACE);
-    let head = format!("Host: {address}\r\nConnection: close\r\nRange: bytes={start}-\r\n\r\n");
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(format!("GET {target} HTTP/1.1\r\n{head}").as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") {
-        answer.push(stream.read_u8().await.unwrap());
-    }
-    assert!(answer.starts_with(b"HTTP/1.1 206"), "{}", String::from_utf8_lossy(&answer));
-    let mut due = interval(Duration::from_secs(1));
-    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut part = vec![0; PACE];
-    for expected in film.content()[start..].chunks(PACE).take(most) {
-        due.tick().await;
-        stream.read_exact(&mut part[..expected.len()]).await.unwrap();
-        assert!(part.starts_with(expected), "a wrong byte");
-    }
-}
-
 /// Watches until it is told to stop; how often it came back.
-async fn stay(address: std::net::SocketAddr, film: Torrent, stop: watch::Receiver<bool>) -> u32 {
+async fn stay(address: std::net::SocketAddr, film: Torrent, stop: Receiver<bool>) -> u32 {
     let mut times = 0;
     while !*stop.borrow() {
         let most = rand::rng().random_range(5..60);
-        watch_some(address, &path(&film), &film, most).await;
+        watch(address, &path(&film), &film, Instant::now(), most).await;
         times += 1;
     }
     times
@@ -128,10 +98,10 @@ async fn come_and_go(serve: &Serve, number: u64, over: Instant) {
     for _ in 0..PASSING {
         let (address, target, film) = (serve.address, target.clone(), film.clone());
         let most = (left.as_secs() as usize).saturating_sub(5).max(1);
-        passing.spawn(async move { watch_some(address, &target, &film, most).await });
+        passing.spawn(async move { watch(address, &target, &film, Instant::now(), most).await });
     }
     passing.join_all().await;
-    tokio::time::sleep_until(over.into()).await;
+    tokio::time::sleep_until(over).await;
     let dropped = serve.ask("DELETE", &format!("/torrents/{}", film.hex()), "").await;
     assert!([200, 204].contains(&dropped.status), "{}", dropped.text());
 }
@@ -164,10 +134,10 @@ async fn an_hour_of_viewers_leaves_nothing_behind() {
     let serve = sandbox.serve().peer(peer.addr()).args(["--allow-private-peers"]);
     let serve = Serve::start(serve.args(["--starts-per-minute", "1000"])).await;
     assert!(serve.get(&path(&stays)).await.body == stays.content());
-    let (stop, stopped) = watch::channel(false);
+    let stop = Sender::new(false);
     let mut staying = JoinSet::new();
     for _ in 0..STAYING {
-        staying.spawn(stay(serve.address, stays.clone(), stopped.clone()));
+        staying.spawn(stay(serve.address, stays.clone(), stop.subscribe()));
     }
     let (began, length) = (Instant::now(), Duration::from_secs(row.times().into()));
     let mut samples = Vec::new();

@@ -11,7 +11,8 @@ use std::{
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::support::{
-    Answer, HttpTracker, Row, Sandbox, Serve, Signal, process, swarmcat::Finished, swarmcat::Invocation,
+    Answer, HttpTracker, KIB, Peer, Row, Sandbox, Serve, Signal, Torrent, process,
+    swarmcat::{Finished, Invocation},
 };
 
 const KEPT: &str = "1111111111111111111111111111111111111111";
@@ -183,10 +184,14 @@ async fn full_state_directory() {
 fn at(sandbox: &Sandbox, tracker: &HttpTracker, offset: &str) -> Invocation {
     let stream =
         sandbox.stream(DEAD).tracker(tracker.url()).args(["--peer-timeout", "1s", "--timeout", "2s"]);
+    under_clock(stream, offset)
+}
+
+fn under_clock(invocation: Invocation, offset: &str) -> Invocation {
     match offset {
-        "" => stream,
+        "" => invocation,
         // Timers go on: a machine's clock is set, its uptime is not.
-        offset => stream.under(["env", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", offset]),
+        offset => invocation.under(["env", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", offset]),
     }
 }
 
@@ -195,6 +200,17 @@ fn seconds_left(refused: &Finished) -> u64 {
     let words: Vec<_> = text.split_whitespace().collect();
     let told = words.windows(3).find(|words| words[..2] == ["again", "in"]).expect("how long it takes");
     told[2].parse().unwrap()
+}
+
+/// A clock set ahead or back takes nothing that was used minutes ago; a cleanup that is meant to does.
+async fn clean_up_under(offset: &str) {
+    let (sandbox, torrent) = (Sandbox::new(), Torrent::single("kept.bin", 64 * KIB).build());
+    let peer = Peer::serving(&torrent).await;
+    sandbox.stream(torrent.hex()).peer(peer.addr()).run().await.code(0);
+    under_clock(sandbox.swarmcat(["cleanup"]), offset).run().await.code(0);
+    assert!(sandbox.torrent_dir(&torrent).is_dir(), "deleted under {offset}");
+    sandbox.swarmcat(["cleanup", "--older-than", "0s"]).run().await.code(0);
+    assert!(!sandbox.torrent_dir(&torrent).exists());
 }
 
 /// A failure under one clock, looked at under another: refused for no longer than a cooldown lasts, or tried again.
@@ -237,6 +253,9 @@ async fn a_clock_that_jumps_makes_no_cooldown_eternal() {
             let began = Instant::now();
             row.case(format!("{clocks:?}"), jump(&tracker, clocks)).await;
             row.took(began.elapsed());
+        }
+        for offset in ["+30d", "+400d", "-30d"] {
+            row.case(format!("a cleanup at {offset}"), clean_up_under(offset)).await;
         }
     }
     row.end();

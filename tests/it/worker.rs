@@ -154,11 +154,11 @@ fn worker() {
     }
 }
 
-/// A busy table means that nothing was written, so it is tried again.
+/// A busy table means that nothing was written, so it is tried again, by one that does not remember the first try.
 fn record(dir: &Path, info_hash: InfoHash) {
-    let table = FailedTable::new(dir, settings());
     let now = OffsetDateTime::now_utc();
     loop {
+        let table = FailedTable::new(dir, settings());
         match table.record(info_hash, FailureKind::NoPeers, "no peers found after 60s", None, now) {
             Err(Error::Busy(_)) => {}
             recorded => return drop(recorded.unwrap()),

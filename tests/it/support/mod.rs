@@ -19,6 +19,7 @@ pub mod swarmcat;
 pub mod torrent;
 pub mod tracker;
 pub mod transmission;
+pub mod viewer;
 pub mod web;
 
 use std::{future::Future, net::SocketAddr, sync::LazyLock, time::Duration};

@@ -508,6 +508,11 @@ impl Run {
         }
     }
 
+    /// How many bytes came out so far.
+    pub fn bytes(&self) -> usize {
+        *self.seen.stdout_len.borrow()
+    }
+
     /// Waits until so many bytes came out.
     pub async fn wait_for_bytes(&self, count: usize) {
         let mut len = self.seen.stdout_len.subscribe();
