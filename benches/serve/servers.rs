@@ -157,14 +157,6 @@ impl Server {
         Ok(server)
     }
 
-    /// A line of `/proc/PID/status` that counts KiB; in bytes.
-    pub fn memory(&self, key: &str) -> io::Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
-        let digits: String = line.chars().filter(char::is_ascii_digit).collect();
-        Ok(digits.parse::<u64>().unwrap_or(0) * 1024)
-    }
-
     /// The request for the file, from `start` on.
     pub fn request(&self, start: u64) -> String {
         format!("GET {} HTTP/1.1\r\nHost: {}\r\nRange: bytes={start}-\r\n\r\n", self.path, self.address)

@@ -261,7 +261,12 @@ impl<H: Handler> Server<H> {
             Problem::internal().into_response()
         });
         tracing::debug!("{method} {}: {}", path.escape_debug(), response.status().as_u16());
-        Ok(response.map(|body| Answer { body, counters: self.counters.clone(), _running: running }))
+        Ok(response.map(|body| Answer {
+            body,
+            counters: self.counters.clone(),
+            broken: None,
+            _running: running,
+        }))
     }
 }
 
@@ -269,30 +274,51 @@ impl<H: Handler> Server<H> {
 struct Answer<B> {
     body: B,
     counters: Counters,
+    /// Told with the next poll.
+    broken: Option<Broken>,
     _running: Running,
+}
+
+type Broken = Box<dyn StdError + Send + Sync>;
+
+impl<B> Answer<B> {
+    /// hyper lets go of what it has not sent yet, the head even, as soon as it hears of an error; so it may send that first.
+    fn breaks(&mut self, error: Broken, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.broken = Some(error);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
 }
 
 impl<B: Body<Data = Bytes, Error = warp::Error> + Unpin> Body for Answer<B> {
     type Data = Bytes;
-    type Error = Box<dyn StdError + Send + Sync>;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.body).poll_frame(cx)));
         let Ok(polled) = polled else {
             self.counters.panics.inc();
-            return Poll::Ready(Some(Err("a body panicked".into())));
+            return self.breaks("a body panicked".into(), cx);
         };
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
-            self.counters.sent.inc_by(frame.data_ref().map_or(0, Bytes::len) as u64);
+        match polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.counters.sent.inc_by(frame.data_ref().map_or(0, Bytes::len) as u64);
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => self.breaks(error.into(), cx),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
         }
-        polled.map_err(Into::into)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.broken.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

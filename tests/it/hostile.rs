@@ -419,7 +419,7 @@ async fn forty_hostile_names_are_harmless_wherever_they_come_out() {
     let mut row = Row::new("B6", 10);
     let sandbox = Sandbox::new();
     let serve = sandbox.serve().args(["-vv", "--no-trackers", "--starts-per-minute", "1000"]);
-    let serve = Serve::start(serve.args(["--max-torrents", "100"])).await;
+    let serve = Serve::start(serve).await;
     let names = hostile_names();
     assert_eq!(names.len(), 40);
     for name in names.into_iter().cycle().take(row.times() as usize) {

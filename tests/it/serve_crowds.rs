@@ -299,7 +299,7 @@ async fn the_operator_is_answered_whatever_else_goes_on() {
         row.case("a question", async { assert_eq!(status, 200) }).await;
     }
     while let Some(ended) = viewers.join_next().await {
-        row.case("a viewer", async { drop(ended.unwrap()) }).await;
+        row.case("a viewer", async { assert!(ended.unwrap() > Duration::ZERO) }).await;
     }
     let (p99, read) = (share(&mut times, 0.99), table_read(&sandbox));
     row.saw(p99.as_secs_f64() * 1e3, "ms at p99");
