@@ -168,10 +168,10 @@ pub const ROWS: &[Row] = &[
     ),
     row(
         "F8",
-        "the only seed dies and is back after 10 s, elsewhere",
+        "the only seed dies and is back after 10 s, where it was",
         "the same stream goes on 15 s later at most, every byte right",
         (0, 10),
-        Counting(&["network_faults::a_seed_that_returns_elsewhere_is_found"]),
+        Counting(&["network_faults::a_seed_that_is_away_for_ten_seconds_is_found_again"]),
     ),
     row(
         "F8b",

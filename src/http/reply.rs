@@ -121,12 +121,24 @@ pub fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 /// An answer for scripts, as of now.
 pub fn json(value: &impl serde::Serialize) -> Result<Response, Problem> {
     let text = serde_json::to_string(value).map_err(|_| Problem::internal())?;
-    let mut response = Response::new(text.into());
+    let mut response = Response::new(tame(text).into());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
+}
+
+/// JSON lets DEL and the C1 controls through as they are, which a terminal obeys; they can only stand in its strings.
+fn tame(json: String) -> String {
+    let obeyed = |c: char| c.is_control() && c != '\n';
+    match json.contains(obeyed) {
+        true => json
+            .chars()
+            .map(|c| if obeyed(c) { format!("\\u{:04x}", u32::from(c)) } else { c.into() })
+            .collect(),
+        false => json,
+    }
 }
 
 /// A refusal: status, headers and the JSON body `{"error", "message", "type"}`.
@@ -342,6 +354,14 @@ mod tests {
         }
         assert_eq!(content_type("A Film (2020).MKV"), "video/x-matroska");
         assert!(disposition("song.flac").starts_with("inline; "));
+    }
+
+    #[test]
+    fn json_holds_nothing_that_a_terminal_obeys_and_means_the_same() {
+        let name = "a\u{7f}\u{9b}31m\u{1b}[2J\n\u{e9}";
+        let text = tame(serde_json::to_string(name).expect("JSON"));
+        assert!(!text.chars().any(char::is_control), "{text:?}");
+        assert_eq!(serde_json::from_str::<String>(&text).expect("JSON"), name);
     }
 
     #[test]

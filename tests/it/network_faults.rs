@@ -151,19 +151,18 @@ async fn a_network_that_goes_away_and_comes_back_is_waited_for() {
     row.end();
 }
 
-/// The only seed is gone for ten seconds, and is back at another address that its tracker knows.
+/// The only seed is gone for ten seconds.
 async fn dies_and_returns(row: &mut Row) {
     let torrent = Torrent::single("returns.bin", 8 * MIB).build();
-    let mut gone = Peer::start(&torrent, Behaviour::Rate { bytes_per_second: 1_000_000 }).await;
-    let tracker = HttpTracker::start(Answer::Peers(vec![gone.addr()])).await;
+    let mut peer = Peer::start(&torrent, Behaviour::Rate { bytes_per_second: 1_000_000 }).await;
     let sandbox = Sandbox::new();
-    let run = sandbox.stream(torrent.hex()).tracker(tracker.url()).spawn();
+    let run = sandbox.stream(torrent.hex()).peer(peer.addr()).spawn();
     run.wait_for_bytes(2 * MIB).await;
-    gone.stop().await;
+    peer.stop().await;
     tokio::time::sleep(Duration::from_secs(10)).await;
     let before = run.bytes();
-    let back = Peer::serving(&torrent).await;
-    tracker.set(Answer::Peers(vec![back.addr()]));
+    peer.set(Behaviour::Serve);
+    peer.resume().await;
     let began = Instant::now();
     run.wait_for_bytes(before + 1).await;
     let took = began.elapsed();
@@ -174,7 +173,7 @@ async fn dies_and_returns(row: &mut Row) {
 
 #[tokio::test]
 #[ignore = "a measurement: cargo bench --bench trust"]
-async fn a_seed_that_returns_elsewhere_is_found() {
+async fn a_seed_that_is_away_for_ten_seconds_is_found_again() {
     let mut row = Row::new("F8", 3);
     for number in 0..row.times() {
         let mut seen = Row::new("", 1);

@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use tokio::{io::AsyncReadExt, task::JoinSet};
+use tokio::{
+    io::{AsyncReadExt, BufReader},
+    task::JoinSet,
+};
 
 use crate::support::{
     Answer, Behaviour, HttpTracker, KIB, MIB, Peer, Row, Sandbox, Serve, Torrent, serve::path,
@@ -87,7 +90,7 @@ async fn seek_about(address: std::net::SocketAddr, film: Torrent, seed: u64, see
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
         let request = format!("GET {} HTTP/1.1\r\n{head}", path(&film));
         tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
+        let (mut stream, mut answer) = (BufReader::with_capacity(KIB, stream), Vec::new());
         while !answer.ends_with(b"\r\n\r\n") {
             answer.push(stream.read_u8().await.unwrap());
         }

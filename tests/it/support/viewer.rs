@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use rand::Rng;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpSocket, TcpStream},
     time::{Instant, MissedTickBehavior, interval_at},
 };
@@ -43,14 +43,14 @@ pub async fn watch(
 }
 
 /// Asks for what begins at `start`, and reads the head of the answer.
-async fn ask(address: SocketAddr, target: &str, start: usize) -> TcpStream {
+async fn ask(address: SocketAddr, target: &str, start: usize) -> BufReader<TcpStream> {
     let socket = TcpSocket::new_v4().unwrap();
     // Little is on its way, so that the pace is the server's as well.
     socket.set_recv_buffer_size(PACE as u32).unwrap();
     let mut stream = socket.connect(address).await.unwrap();
     let head = format!("Host: {address}\r\nConnection: close\r\nRange: bytes={start}-\r\n\r\n");
     stream.write_all(format!("GET {target} HTTP/1.1\r\n{head}").as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
+    let (mut stream, mut answer) = (BufReader::with_capacity(KIB, stream), Vec::new());
     while !answer.ends_with(b"\r\n\r\n") {
         answer.push(stream.read_u8().await.unwrap());
     }
