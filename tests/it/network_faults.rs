@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Answer, Behaviour, HttpTracker, KIB, MIB, Peer, Row, Run, Sandbox, Torrent, process};
+use crate::support::{Behaviour, KIB, MIB, Peer, Row, Run, Sandbox, Torrent, process};
 
 /// Waits for all bytes; the longest time in which none came.
 async fn longest_gap(run: &Run, from: usize, len: usize) -> Duration {

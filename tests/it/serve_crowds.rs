@@ -166,8 +166,8 @@ async fn idle_connections_are_cheap_and_let_go() {
     }
     let opened = tokio::time::Instant::now();
     let each = (serve.status("VmRSS:") - before) / f64::from(row.times());
-    let beside = pace(&serve, &torrent).await;
     let (there, wanted) = (serve.metric("swarmcat_connections").await, f64::from(row.times()));
+    let beside = pace(&serve, &torrent).await;
     row.case("all are there", async { assert!(there > wanted, "{there}") }).await;
     row.saw(each, "KiB each");
     row.case("memory", async { assert!(each <= 20.0 || row_is_small(each), "{each} KiB") }).await;

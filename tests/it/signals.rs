@@ -10,7 +10,9 @@ use crate::support::{Behaviour, KIB, MIB, Peer, Row, Sandbox, Serve, Signal, Std
 async fn begun(sandbox: &Sandbox, name: &str, more: &[&str]) -> (crate::support::Run, Torrent, Peer) {
     let torrent = Torrent::single(name, 4 * MIB).build();
     let peer = Peer::start(&torrent, Behaviour::StallAfter { blocks: 64 }).await;
-    let run = sandbox.stream(torrent.hex()).peer(peer.addr()).args(more).spawn();
+    let run = sandbox.stream(torrent.hex()).peer(peer.addr()).args(more);
+    // Whoever started these tests may ignore it, and so would every child.
+    let run = run.under(["env", "--default-signal=HUP"]).spawn();
     peer.wait_for("64 blocks", |counts| counts.blocks == 64).await;
     (run, torrent, peer)
 }
