@@ -18,7 +18,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
-    measure::{self, Cost, Measured},
+    measure::{self, Cost, Measured, http},
     scenario::Work,
     seeder::Trouble,
     swarm::Swarm,
@@ -128,13 +128,13 @@ struct Served {
 
 impl Served {
     fn connect(&self) -> Result<std::net::TcpStream, Trouble> {
-        crate::http::connect(self.address, self.pid)
+        Ok(http::connect(self.address, self.pid)?)
     }
 }
 
 impl Source for Served {
     fn open(&self, from: u64) -> Result<Bytes, Trouble> {
-        Ok(Box::new(crate::http::request(self.connect()?, "GET", &self.target, from, "")?))
+        Ok(Box::new(http::request(self.connect()?, "GET", &self.target, from, "")?))
     }
 }
 

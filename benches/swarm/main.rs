@@ -49,7 +49,6 @@ mod support;
 
 mod check;
 mod contestants;
-mod http;
 mod plan;
 mod relay;
 mod report;
