@@ -72,26 +72,27 @@ impl World {
         self.start("swarmcat", command, address, path)
     }
 
-    /// nginx with sendfile, on as many workers as there are processors.
+    /// nginx with sendfile, on as many workers as there are processors, and of the very file that swarmcat keeps: the
+    /// kernel caches a file in the sizes in which it was written, and what came by blocks takes a reader up to a quarter
+    /// longer to copy, whoever sends it. So swarmcat must have been started before.
     pub fn nginx(&self) -> Result<Server, Trouble> {
         let (room, address) = (self.room("nginx")?, http::free_address()?);
         fs::write(
             room.join("nginx.conf"),
             format!(
-                "daemon off; worker_processes auto; pid {0}/pid; error_log stderr crit;\n\
+                "daemon off; user root; worker_processes auto; pid {0}/pid; error_log stderr crit;\n\
                  events {{ worker_connections 4096; }}\n\
                  http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;\n\
                  client_body_temp_path {0}/b; proxy_temp_path {0}/p; fastcgi_temp_path {0}/f;\n\
                  uwsgi_temp_path {0}/u; scgi_temp_path {0}/s;\n\
                  server {{ listen {address}; root {1}; }} }}\n",
                 room.display(),
-                self.home.join("seeded").display()
+                self.room("swarmcat")?.join("temp").join(&self.torrent.info_hash).display()
             ),
         )?;
-        readable(&self.home)?;
         let mut command = Command::new("nginx");
         command.arg("-p").arg(&room).arg("-c").arg(room.join("nginx.conf"));
-        self.start("nginx sendfile", command, address, "/random.bin".to_owned())
+        self.start("nginx sendfile", command, address, "/0-random.bin".to_owned())
     }
 
     /// rqbit's HTTP API, if rqbit is there.
@@ -180,10 +181,4 @@ impl Drop for Server {
 pub fn raise_limit_on_files() -> io::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?)
-}
-
-/// Workers of nginx may run as another user.
-fn readable(home: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(home, fs::Permissions::from_mode(0o755))
 }

@@ -275,10 +275,7 @@ impl Attempt<'_> {
         selector: &FileSelector,
         range: RangeOf,
     ) -> Result<(Opened, PieceReader, Option<Arc<Live>>), Error> {
-        let live = match turn.live() {
-            Some(live) => live,
-            None => turn.enliven(self.enliven().await?),
-        };
+        let live = self.live(turn).await?;
         let metainfo = live.torrent.content.metainfo();
         let file = selector.choose(metainfo, &self.wanted.magnet.selected)?;
         let opened = Opened::new(live.torrent.clone(), Media::new(metainfo.info_hash, file));
@@ -297,6 +294,13 @@ impl Attempt<'_> {
         let fetched = self.fetch(&live, file.index).await;
         self.recorded(fetched)?;
         Ok((opened, reader, Some(live)))
+    }
+
+    async fn live(&mut self, turn: &Turn<'_>) -> Result<Arc<Live>, Error> {
+        match turn.live() {
+            Some(live) => Ok(live),
+            None => Ok(turn.enliven(self.enliven().await?)),
+        }
     }
 
     async fn enliven(&mut self) -> Result<Live, Error> {
@@ -322,13 +326,14 @@ impl Attempt<'_> {
         if let Some(metainfo) = self.wanted.metainfo.take() {
             return Ok(metainfo);
         }
-        match self.kept()? {
-            Some((_, metainfo)) => Ok(metainfo),
-            None => {
-                let live = self.enliven().await?;
-                Ok(live.torrent.content.metainfo().clone())
-            }
+        if let Some((_, metainfo)) = self.kept()? {
+            return Ok(metainfo);
         }
+        // It stays live, with the peers that the search has found: who asks what there is often wants some of it next.
+        let slot = self.streamer.torrents.slot(self.info_hash());
+        let turn = slot.turn().await?;
+        let live = self.live(&turn).await;
+        Ok(turn.end(live)?.torrent.content.metainfo().clone())
     }
 
     /// What needs no swarm to be known: the source's own metainfo, or the one kept beside the data.
