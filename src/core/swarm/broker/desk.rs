@@ -117,6 +117,8 @@ pub struct Desk {
     banned: HashSet<SocketAddr>,
     /// What those that left had brought.
     gone: HashMap<SocketAddr, u64>,
+    /// Who they were: a piece may turn out bad after librqbit, which saw it first, closed the link.
+    left: BTreeMap<PeerKey, SocketAddr>,
     next_key: u32,
     tally: Tally,
     /// Bytes that came in vain because we asked for them; what nobody asked for is no reason to ask less.
@@ -138,6 +140,7 @@ impl Desk {
             blame: Blame::default(),
             banned: HashSet::new(),
             gone: HashMap::new(),
+            left: BTreeMap::new(),
             next_key: 0,
             tally: Tally::default(),
             repeated: 0,
@@ -220,9 +223,7 @@ impl Desk {
     /// A link is gone.
     pub fn leave(&mut self, key: PeerKey, now: Instant) {
         let Some(peer) = self.peers.remove(&key) else { return };
-        if peer.rate.total() > 0 && self.gone.len() < MOST_GONE {
-            *self.gone.entry(peer.address).or_default() += peer.rate.total();
-        }
+        self.remember(key, &peer);
         for Asked { block, .. } in peer.asks {
             if let Some(partial) = self.partials.get_mut(&block.piece) {
                 partial.unask(block.index, key);
@@ -233,6 +234,19 @@ impl Desk {
         // librqbit may have got all of a piece, or not; whoever left may have seen that it was bad.
         self.hash_all(|partial| !partial.hashing && partial.is_full());
         self.fill_all(now);
+    }
+
+    fn remember(&mut self, key: PeerKey, peer: &Peer) {
+        if peer.rate.total() == 0 {
+            return;
+        }
+        if self.gone.len() < MOST_GONE || self.gone.contains_key(&peer.address) {
+            *self.gone.entry(peer.address).or_default() += peer.rate.total();
+        }
+        self.left.insert(key, peer.address);
+        if self.left.len() > MOST_GONE {
+            self.left.pop_first();
+        }
     }
 
     /// A peer said what it has; one that speaks of another number of pieces means another torrent, and is left.
@@ -540,11 +554,15 @@ impl Desk {
 
     fn convict(&mut self, liars: Vec<PeerKey>, now: Instant) {
         for key in liars {
-            let Some(peer) = self.peers.get(&key) else { continue };
-            tracing::info!("peer {} sent bad blocks and is dropped", peer.address);
-            self.banned.insert(peer.address);
-            self.order(key, Order::Leave("it sent bad blocks"));
-            self.leave(key, now);
+            let here = self.peers.get(&key).map(|peer| peer.address);
+            let Some(address) = here.or_else(|| self.left.get(&key).copied()) else { continue };
+            if self.banned.insert(address) {
+                tracing::info!("peer {address} sent bad blocks and is dropped");
+            }
+            for key in self.peers_that(|peer| peer.address == address) {
+                self.order(key, Order::Leave("it sent bad blocks"));
+                self.leave(key, now);
+            }
         }
         if self.blame.is_settled() {
             self.peers.values_mut().for_each(|peer| peer.suspect = false);

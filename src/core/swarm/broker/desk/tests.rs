@@ -304,6 +304,23 @@ fn who_alone_sent_a_bad_piece_is_dropped_at_once() {
 }
 
 #[test]
+fn a_liar_on_whom_librqbit_hangs_up_first_is_banned_all_the_same() {
+    let mut table = Table::new();
+    let liar = table.seed();
+    for index in 0..BLOCKS {
+        table.want(liar, block(0, index));
+        table.deliver(liar, block(0, index));
+    }
+    table.desk.leave(liar, table.now);
+    assert!(table.desk.take_actions().contains(&Action::Hash { piece: 0, digests: false }));
+    let address = SocketAddr::from(([127, 0, 0, 1], 1));
+    let again = table.desk.join(address, table.now);
+    table.desk.hashed(0, false, &vec![6; BLOCKS as usize], table.now);
+    assert!(table.desk.is_banned(address));
+    assert!(table.orders(again).contains(&Order::Leave("it sent bad blocks")), "and its next link ends");
+}
+
+#[test]
 fn of_several_senders_of_a_bad_piece_the_liar_is_found_by_a_copy_of_one_peer() {
     let mut table = Table::new();
     let (liar, honest) = (table.seed(), table.seed());
