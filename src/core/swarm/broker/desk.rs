@@ -28,10 +28,13 @@ const ABANDON: Duration = Duration::from_secs(45);
 const CHOKED: Duration = Duration::from_secs(1);
 /// This many times slower than the fastest is too slow to bring evidence.
 const VERY_SLOW: f64 = 16.0;
-/// Late blocks are asked of a second peer as long as no more than this many came twice, while little is known of anybody,
-const FREE_REPEATS: u64 = 12;
-/// and later one in so many: what comes twice stays below 3 % of what a reader sees in the first seconds, too.
-const REPEATS_IN: u64 = 50;
+/// Late blocks are asked of a second peer as long as no more than this many for each peer came twice, while little is
+/// known of anybody: a newcomer is asked for four, and its guessed rate is wrong for about half of them,
+const FREE_REPEATS: u64 = 2;
+/// (of so many peers: where there are more, somebody is fast),
+const FREE_PEERS: u64 = 20;
+/// and later one in so many: what comes twice stays at 3 % of the first 32 MiB, and below that of all that follows.
+const REPEATS_IN: u64 = 100;
 /// What librqbit gets to hash a piece that it has all blocks of.
 const LIBRQBITS_TURN: Duration = Duration::from_millis(150);
 /// Pieces fetched on librqbit's behalf that are searched for a missing block: those before them are about to be whole.
@@ -123,6 +126,8 @@ pub struct Desk {
     tally: Tally,
     /// Bytes that came in vain because we asked for them; what nobody asked for is no reason to ask less.
     repeated: u64,
+    /// Requests on the wire that may come to that.
+    staked: u64,
     actions: Vec<Action>,
 }
 
@@ -144,6 +149,7 @@ impl Desk {
             next_key: 0,
             tally: Tally::default(),
             repeated: 0,
+            staked: 0,
             actions: Vec::new(),
         }
     }
@@ -714,6 +720,8 @@ impl Desk {
             now,
         };
         self.plan = scene.plan(&self.heads);
+        let under_way = self.plan.urgent.iter().filter_map(|urgent| self.partials.get(&urgent.piece));
+        self.staked = under_way.map(|partial| partial.repeats() as u64).sum();
         self.peers_that(|peer| !peer.interested).into_iter().for_each(|key| self.show_interest(key));
         self.fill_all(now);
     }
@@ -741,14 +749,19 @@ impl Desk {
 
     fn pick(&mut self, key: PeerKey, now: Instant) -> Option<Block> {
         let peer = self.peers.get(&key)?;
-        let allowed = FREE_REPEATS * u64::from(BLOCK) + self.tally.taken / REPEATS_IN;
-        let may_repeat = self.repeated < allowed;
-        let scene = (may_repeat, now);
+        let scene = (self.may_repeat(), now);
         let urgent = pick_urgent(&mut self.plan, &mut self.partials, &self.geometry, (key, peer), scene);
         if let Some((piece, index)) = urgent {
             return Some(Block { piece, index });
         }
         self.pick_wanted(key).or_else(|| self.pick_adopted(key))
+    }
+
+    /// Whether another copy of a late block is still worth its bytes.
+    fn may_repeat(&self) -> bool {
+        let free = FREE_REPEATS * FREE_PEERS.min(self.peers.len() as u64);
+        let allowed = free * u64::from(BLOCK) + self.tally.taken / REPEATS_IN;
+        self.repeated + self.staked * u64::from(BLOCK) < allowed
     }
 
     /// What librqbit wants of this very peer.
@@ -789,6 +802,7 @@ impl Desk {
         let expected = peer.eta(now);
         peer.ask(block, now);
         if let Some(partial) = self.partials.get_mut(&block.piece) {
+            self.staked += u64::from(partial.place(block.index) == Place::Asked);
             partial.ask(Ask { index: block.index, of: key, at: now, expected });
         }
         self.order(key, Order::Ask(block));
