@@ -55,12 +55,21 @@ pub struct Head {
 pub struct Urgent {
     /// The piece.
     pub piece: u32,
-    /// When the reader needs it.
+    /// When the reader would come to it, had it all bytes before.
     pub due: Instant,
+    /// The reader takes whatever comes, and so needs it as soon as it can be there.
+    pub hungry: bool,
     /// When the swarm could have it, after what is due before it.
     pub expected: Instant,
     /// librqbit asked for it, or for the one before it, and so will come to it.
     pub awaited: bool,
+}
+
+impl Urgent {
+    /// By when it should be there: sooner is of no use, or not to be had.
+    fn wanted(&self) -> Instant {
+        if self.hungry { self.expected } else { self.expected.max(self.due) }
+    }
 }
 
 /// What the readers need soon, and what they wait for in spite of it.
@@ -127,7 +136,8 @@ impl Scene<'_> {
         let mut needed = Vec::new();
         for head in heads {
             // A reader that is out of bytes takes whatever comes, whatever it took before.
-            let pace = head.pace.filter(|_| head.runway > 0).unwrap_or(share).max(1.0);
+            let taken = head.pace.filter(|_| head.runway > 0);
+            let (hungry, pace) = (taken.is_none(), taken.unwrap_or(share).max(1.0));
             let window = ((pace.min(share) * HORIZON) as u64).min(MOST_URGENT / heads.len() as u64);
             let piece_len = u64::from(self.geometry.piece_len);
             // The piece that is needed now, whole, and what the window holds beyond.
@@ -140,7 +150,7 @@ impl Scene<'_> {
                 let awaited = this || std::mem::replace(&mut before, this);
                 let ahead = (u64::from(piece) * piece_len).saturating_sub(head.needs) + head.runway;
                 let due = self.now + seconds(ahead as f64 / pace);
-                needed.push(Urgent { piece, due, expected: due, awaited });
+                needed.push(Urgent { piece, due, hungry, expected: due, awaited });
             }
         }
         needed
@@ -201,7 +211,7 @@ pub fn pick_urgent(
         (partial.missing() == 0 && !partial.is_full() && partial.is_open_to(key)).then_some((urgent, partial))
     });
     let late = |(urgent, partial): (&Urgent, &Partial)| {
-        pick_late(partial, key, eta, urgent.due, now).map(|index| (urgent.piece, index))
+        pick_late(partial, key, eta, urgent.wanted(), now).map(|index| (urgent.piece, index))
     };
     asked.take(LATE_LOOKS).find_map(late).or(fresh)
 }
@@ -226,7 +236,7 @@ fn pick_fresh(
         if !peer.has.contains(piece) {
             continue;
         }
-        let in_time = eta <= urgent.expected.max(urgent.due) + SLACK;
+        let in_time = eta <= urgent.wanted() + SLACK;
         let partial = partials.get(&piece);
         // Nobody at all is worse than somebody slow.
         if partial.is_none_or(|partial| partial.is_open_to(key) && (in_time || partial.asks().is_empty())) {
@@ -238,10 +248,11 @@ fn pick_fresh(
     None
 }
 
-/// The latest block of a piece, if this peer would bring it noticeably sooner and the reader would wait for it.
-fn pick_late(partial: &Partial, key: PeerKey, eta: Instant, due: Instant, now: Instant) -> Option<u32> {
+/// The latest block of a piece, if this peer would bring it noticeably sooner and the reader would wait for it when the
+/// rest of the piece is there.
+fn pick_late(partial: &Partial, key: PeerKey, eta: Instant, wanted: Instant, now: Instant) -> Option<u32> {
     let margin = SOONER.max((eta - now) / 2);
-    let is_late = |outlook: Instant| outlook > due && outlook > eta + margin;
+    let is_late = |outlook: Instant| outlook > wanted && outlook > eta + margin;
     let asks = partial.asks();
     let once = |index: u32| asks.iter().filter(|ask| ask.index == index).count() == 1;
     asks.iter()
