@@ -8,6 +8,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    ops::Range,
     time::Duration,
 };
 
@@ -34,6 +35,8 @@ const LATE_LOOKS: usize = 2;
 const LATE_AMONG: usize = 8;
 /// Pieces that a plan holds: where they are small, what follows is left to librqbit, or to the next plan.
 const MOST_PIECES: usize = 256;
+/// When a film's index is due: behind what somebody waits for or is about to, before everything that is read ahead.
+const INDEX_DUE: Duration = Duration::from_millis(250);
 /// How much sooner a second copy of a late block must come.
 const SOONER: Duration = Duration::from_millis(100);
 
@@ -61,6 +64,8 @@ pub struct Urgent {
     pub expected: Instant,
     /// librqbit asked for it, or for the one before it, and so will come to it.
     pub awaited: bool,
+    /// It is out of turn: librqbit will not come to it before the readers do.
+    pub ahead: bool,
 }
 
 /// What the readers need soon, and what they wait for in spite of it.
@@ -97,12 +102,13 @@ pub struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// Makes the plan.
-    pub fn plan(&self, heads: &[Head]) -> Plan {
+    /// Makes the plan, for readers and for what players will ask for out of turn: stretches of the torrent.
+    pub fn plan(&self, heads: &[Head], indexes: &[Range<u64>]) -> Plan {
         let known = |peer| (peer, Peer::pace(peer, self.now), Peer::rate(peer, self.now));
         let open: Vec<_> = self.open().map(known).collect();
         let swarm_rate: f64 = open.iter().map(|(_, pace, _)| pace).sum();
         let mut urgent = self.needed(heads, swarm_rate.max(UNKNOWN));
+        urgent.extend(indexes.iter().flat_map(|index| self.indexed(index)));
         urgent.sort_by_key(|urgent| urgent.due);
         let mut seen = HashSet::new();
         urgent.retain(|urgent| seen.insert(urgent.piece));
@@ -114,7 +120,9 @@ impl Scene<'_> {
         }
         // A librqbit that asks for one thing after the other comes to the rest by itself, one that is idle may not.
         let asking = open.iter().any(|(peer, ..)| peer.is_wanted());
-        urgent.retain(|urgent| !(urgent.awaited || asking) || self.is_worth_lending(urgent.piece, &open));
+        urgent.retain(|urgent| {
+            urgent.ahead || !(urgent.awaited || asking) || self.is_worth_lending(urgent.piece, &open)
+        });
         Plan { urgent, settled: 0 }
     }
 
@@ -140,10 +148,18 @@ impl Scene<'_> {
                 let awaited = this || std::mem::replace(&mut before, this);
                 let ahead = (u64::from(piece) * piece_len).saturating_sub(head.needs) + head.runway;
                 let due = self.now + seconds(ahead as f64 / pace);
-                needed.push(Urgent { piece, due, expected: due, awaited });
+                needed.push(Urgent { piece, due, expected: due, awaited, ahead: false });
             }
         }
         needed
+    }
+
+    fn indexed(&self, index: &Range<u64>) -> impl Iterator<Item = Urgent> {
+        let piece_len = u64::from(self.geometry.piece_len);
+        let pieces = (index.start / piece_len) as u32..index.end.div_ceil(piece_len) as u32;
+        let due = self.now + INDEX_DUE;
+        let urgent = move |piece| Urgent { piece, due, expected: due, awaited: false, ahead: true };
+        pieces.filter(|piece| !(self.have)(*piece)).take(MOST_PIECES).map(urgent)
     }
 
     fn remaining(&self, piece: u32) -> f64 {
