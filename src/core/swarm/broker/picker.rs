@@ -22,6 +22,9 @@ use super::{
 
 /// How far ahead of its reader a piece is urgent, at the rate at which the reader takes or the swarm gives.
 const HORIZON: f64 = 10.0;
+/// A reader that takes bytes at its own rate is a player: with less than this before it, it comes before those who take
+/// whatever comes, and who lose nothing by that. Some bursts of a seed with a limit.
+const RESERVE: f64 = 2.0;
 /// However fast the swarm is, no more bytes are urgent.
 const MOST_URGENT: u64 = 64 << 20;
 /// A block may come this much later than the swarm's best, or the last blocks would find no taker. Measured by the
@@ -135,7 +138,8 @@ impl Scene<'_> {
         let mut needed = Vec::new();
         for head in heads {
             // A reader that is out of bytes takes whatever comes, whatever it took before.
-            let pace = head.pace.filter(|_| head.runway > 0).unwrap_or(share).max(1.0);
+            let own = head.pace.filter(|_| head.runway > 0);
+            let (pace, reserve) = (own.unwrap_or(share).max(1.0), own.map_or(0.0, |_| RESERVE));
             let window = ((pace.min(share) * HORIZON) as u64).min(MOST_URGENT / heads.len() as u64);
             let piece_len = u64::from(self.geometry.piece_len);
             // The piece that is needed now, whole, and what the window holds beyond.
@@ -147,7 +151,7 @@ impl Scene<'_> {
                 let this = self.partials.get(&piece).is_some_and(|partial| !partial.awaited().is_empty());
                 let awaited = this || std::mem::replace(&mut before, this);
                 let ahead = (u64::from(piece) * piece_len).saturating_sub(head.needs) + head.runway;
-                let due = self.now + seconds(ahead as f64 / pace);
+                let due = self.now + seconds(ahead as f64 / pace - reserve);
                 needed.push(Urgent { piece, due, expected: due, awaited, ahead: false });
             }
         }
