@@ -43,7 +43,9 @@ pub fn look(head: &[u8], len: u64) -> Told {
         // What is not all here yet, or will never be.
         Walk::TooShort if (head.len() as u64) < HEAD.min(len) => Told::Little,
         // What begins in the head is read in its turn.
-        Walk::At(start) if start >= HEAD && start < len => Told::Index(start..len.min(start + LARGEST)),
+        Walk::At(start) if start >= HEAD && start < len => {
+            Told::Index(start..len.min(start.saturating_add(LARGEST)))
+        }
         _ => Told::InOrder,
     }
 }

@@ -488,7 +488,8 @@ fn an_index_is_asked_for_behind_what_a_reader_waits_for_and_before_what_is_read_
     let mut table = Table::new();
     table.reader();
     let piece = u64::from(BLOCKS * BLOCK);
-    table.desk.set_indexes(vec![9 * piece + 5..10 * piece + 1], table.now);
+    let index = 9 * piece + 5..10 * piece + 1;
+    table.desk.set_indexes(vec![index], table.now);
     let order: Vec<u32> = table.desk.urgent().collect();
     assert_eq!(order[..3], [0, 9, 10]);
     (0..3).for_each(|_| _ = table.seed());
