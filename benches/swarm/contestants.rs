@@ -43,6 +43,11 @@ pub trait Contestant {
 pub trait Source: Send + Sync {
     /// The file from this byte on; returns once it answers.
     fn open(&self, from: u64) -> Result<Bytes, Trouble>;
+
+    /// Where somebody else can ask for it, once that is so.
+    fn url(&self) -> Result<String, Trouble> {
+        Err("it gives the file to nobody else".into())
+    }
 }
 
 /// Everyone by name, in the order of the report.
@@ -135,6 +140,11 @@ impl Served {
 impl Source for Served {
     fn open(&self, from: u64) -> Result<Bytes, Trouble> {
         Ok(Box::new(http::request(self.connect()?, "GET", &self.target, from, "")?))
+    }
+
+    fn url(&self) -> Result<String, Trouble> {
+        self.connect()?;
+        Ok(format!("http://{}{}", self.address, self.target))
     }
 }
 

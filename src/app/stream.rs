@@ -215,6 +215,7 @@ impl Run {
             selector: self.selector(),
             force: self.request.force,
             client: None,
+            seeks: self.request.open.is_some(),
             range,
             status,
         }

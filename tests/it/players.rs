@@ -258,3 +258,38 @@ async fn a_playlist_plays_every_episode_with_a_seek() {
     assert_eq!(log.matches(ignored).count(), 2, "{log}");
     serve.stop().await;
 }
+
+/// A film of half a minute with its index at the end, in pieces of 16 KiB, and one peer that needs ten seconds for it.
+async fn index_at_the_end() -> (Torrent, Peer) {
+    let film = film("mp4", &["-c:v", "mpeg4", "-b:v", "500k", "-c:a", "aac"]).await;
+    let bytes_per_second = u32::try_from(film.len() / 10).unwrap();
+    let torrent = Torrent::of("film.mp4", film).piece_length(16 * KIB).build();
+    let peer = Peer::start(&torrent, Behaviour::Rate { bytes_per_second }).await;
+    (torrent, peer)
+}
+
+/// How many pieces the peer had been asked for when it was asked for the last one.
+async fn asked_before_the_last(torrent: &Torrent, peer: &Peer) -> usize {
+    let last = u32::try_from(torrent.piece_count() - 1).unwrap();
+    peer.wait_for("the last piece", |counts| counts.pieces.contains(&last)).await.pieces.len()
+}
+
+#[tokio::test]
+async fn an_index_at_the_end_is_fetched_with_the_head_before_the_player_asks_for_it() {
+    let (torrent, peer) = index_at_the_end().await;
+    let sandbox = Sandbox::new();
+    let serve = Serve::start(sandbox.serve().peer(peer.addr())).await;
+    let _reading = serve.send("GET", &path(&torrent), "").await;
+    let asked = asked_before_the_last(&torrent, &peer).await;
+    assert!(asked < torrent.piece_count() / 2, "{asked} of {}", torrent.piece_count());
+    serve.stop().await;
+}
+
+#[tokio::test]
+async fn a_pipe_gets_the_film_in_its_order() {
+    let (torrent, peer) = index_at_the_end().await;
+    let run = Sandbox::new().stream(torrent.hex()).peer(peer.addr()).spawn();
+    let asked = asked_before_the_last(&torrent, &peer).await;
+    assert!(asked > torrent.piece_count() / 2, "{asked} of {}", torrent.piece_count());
+    run.finish().await.code(0).delivered(torrent.content());
+}

@@ -39,13 +39,24 @@ struct Stream {
     added: OnceLock<Result<(), String>>,
 }
 
-impl Source for Stream {
-    fn open(&self, from: u64) -> Result<Bytes, Trouble> {
+impl Stream {
+    fn add(&self) -> Result<(), Trouble> {
         let add = || -> Result<(), Trouble> {
             http::request(self.served.connect()?, "POST", "/torrents", 0, &self.magnet)?;
             Ok(())
         };
-        self.added.get_or_init(|| add().map_err(|trouble| trouble.to_string())).clone()?;
+        Ok(self.added.get_or_init(|| add().map_err(|trouble| trouble.to_string())).clone()?)
+    }
+}
+
+impl Source for Stream {
+    fn open(&self, from: u64) -> Result<Bytes, Trouble> {
+        self.add()?;
         self.served.open(from)
+    }
+
+    fn url(&self) -> Result<String, Trouble> {
+        self.add()?;
+        self.served.url()
     }
 }

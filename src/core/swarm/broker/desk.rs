@@ -8,6 +8,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::SocketAddr,
+    ops::Range,
     time::Duration,
 };
 
@@ -115,6 +116,7 @@ pub struct Desk {
     /// Pieces that librqbit waits for and that are fetched on its behalf.
     adopted: BTreeSet<u32>,
     heads: Vec<Head>,
+    indexes: Vec<Range<u64>>,
     plan: Plan,
     blame: Blame,
     banned: HashSet<SocketAddr>,
@@ -141,6 +143,7 @@ impl Desk {
             partials: HashMap::new(),
             adopted: BTreeSet::new(),
             heads: Vec::new(),
+            indexes: Vec::new(),
             plan: Plan::default(),
             blame: Blame::default(),
             banned: HashSet::new(),
@@ -586,6 +589,14 @@ impl Desk {
         }
     }
 
+    /// What players will ask for out of turn: stretches of the torrent.
+    pub fn set_indexes(&mut self, indexes: Vec<Range<u64>>, now: Instant) {
+        if indexes != self.indexes {
+            self.indexes = indexes;
+            self.refresh(now);
+        }
+    }
+
     /// Looks at the clock: to be called several times a second.
     pub fn tick(&mut self, now: Instant) {
         for key in self.peers_that(|peer| peer.is_silent(SILENCE, now)) {
@@ -719,7 +730,7 @@ impl Desk {
             peers: &self.peers,
             now,
         };
-        self.plan = scene.plan(&self.heads);
+        self.plan = scene.plan(&self.heads, &self.indexes);
         let under_way = self.plan.urgent.iter().filter_map(|urgent| self.partials.get(&urgent.piece));
         self.staked = under_way.map(|partial| partial.repeats() as u64).sum();
         self.peers_that(|peer| !peer.interested).into_iter().for_each(|key| self.show_interest(key));

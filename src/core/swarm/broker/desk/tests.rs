@@ -478,3 +478,37 @@ fn a_flood_of_small_messages_costs_less_than_a_look_each() {
     table.pass(Duration::from_millis(50));
     assert!(!table.open_asks(flooder).is_empty(), "it is asked again at the next look at the clock");
 }
+
+#[test]
+fn what_is_read_ahead_follows_the_rate_at_which_the_reader_takes() {
+    let ahead = |pace: Option<f64>| {
+        let mut table = Table::of(2000);
+        (0..8).for_each(|_| _ = table.seed());
+        let runway = u64::from(BLOCKS * BLOCK);
+        let end = 2000 * runway;
+        table.desk.set_heads(vec![Head { needs: runway, end, runway, pace }], table.now);
+        table.desk.urgent().count()
+    };
+    let piece = f64::from(BLOCKS * BLOCK);
+    assert_eq!(ahead(Some(piece / 2.0)), 5, "ten seconds' worth");
+    assert_eq!(ahead(Some(piece * 2.0)), 20);
+    let whatever_comes = ahead(None);
+    assert!(whatever_comes > 100, "{whatever_comes}");
+    assert_eq!(ahead(Some(piece * 1e6)), whatever_comes, "no more than the swarm gives");
+}
+
+#[test]
+fn an_index_is_asked_for_behind_what_a_reader_waits_for_and_before_what_is_read_ahead() {
+    let mut table = Table::new();
+    table.reader();
+    let piece = u64::from(BLOCKS * BLOCK);
+    let index = 9 * piece + 5..10 * piece + 1;
+    table.desk.set_indexes(vec![index], table.now);
+    let order: Vec<u32> = table.desk.urgent().collect();
+    assert_eq!(order[..3], [0, 9, 10]);
+    (0..3).for_each(|_| _ = table.seed());
+    let order: Vec<u32> = table.desk.urgent().take(3).collect();
+    assert_eq!(order, [0, 9, 10]);
+    table.desk.set_indexes(Vec::new(), table.now);
+    assert!(!table.desk.urgent().take(3).any(|piece| piece == 9), "nobody plays it any more");
+}
