@@ -197,7 +197,7 @@ fn a_film_is_served_before_those_who_take_whatever_comes() {
     for outcomes in both(make) {
         // With one piece before it, at the very beginning, it may.
         let stood_still = of(&outcomes, |o| o.readers[0][0].rebuffered);
-        assert!(stood_still < 0.1, "the film stood still for {stood_still} s");
+        assert!(stood_still < 0.2, "the film stood still for {stood_still} s");
     }
 }
 

@@ -483,7 +483,7 @@ fn a_flood_of_small_messages_costs_less_than_a_look_each() {
 fn what_is_read_ahead_follows_the_rate_at_which_the_reader_takes() {
     let ahead = |pace: Option<f64>| {
         let mut table = Table::of(2000);
-        (0..8).for_each(|_| _ = table.seed());
+        (0..16).for_each(|_| _ = table.seed());
         let runway = u64::from(BLOCKS * BLOCK);
         let end = 2000 * runway;
         table.desk.set_heads(vec![Head { needs: runway, end, runway, pace }], table.now);
