@@ -71,8 +71,8 @@ async fn read_error(nth: u32, other: &Torrent, peer: &Peer) {
     serve.stop().await;
 }
 
-/// A finished file whose disk stands still for five seconds at the `nth` read: who reads it waits. So may others, since
-/// the swarm has one thread, but for no longer.
+/// A finished file whose disk stands still for five seconds at the `nth` read: who reads it waits. So may others, but
+/// for no longer.
 async fn read_stall(nth: u32, other: &Torrent, peer: &Peer) {
     let (torrent, sandbox) = (film(), Sandbox::new());
     let seed = Peer::serving(&torrent).await;

@@ -14,19 +14,6 @@ use crate::support::{
 
 const DEAD: &str = "453475aec9bb4de3423649db8aa3cd2312538ca7";
 
-/// Waits until a metric without labels has this value; how long that took.
-async fn settles(serve: &Serve, name: &str, value: f64) -> Duration {
-    let began = Instant::now();
-    loop {
-        let now = serve.metric(name).await;
-        if now == value {
-            return began.elapsed();
-        }
-        assert!(began.elapsed() < crate::support::PATIENCE, "{name} stays at {now}");
-        tokio::task::yield_now().await;
-    }
-}
-
 #[tokio::test]
 async fn a_dead_torrent_is_one_failure_for_all_who_ask_at_once() {
     let tracker = HttpTracker::start(Answer::empty()).await;
@@ -51,9 +38,9 @@ async fn a_storm_of_seeks_leaves_nothing_behind_and_every_byte_is_right() {
     let sandbox = Sandbox::new();
     let serve = Serve::start(sandbox.serve().peer(peer.addr())).await;
     assert!(serve.get(&path(&torrent)).await.body == torrent.content());
-    settles(&serve, "swarmcat_readers", 0.0).await;
+    serve.settles("swarmcat_readers", 0.0).await;
     // The one that asks is the only connection left.
-    settles(&serve, "swarmcat_connections", 1.0).await;
+    serve.settles("swarmcat_connections", 1.0).await;
     let files = serve.files();
 
     let (clients, mut firsts) = (row.times(), Vec::new());
@@ -69,8 +56,8 @@ async fn a_storm_of_seeks_leaves_nothing_behind_and_every_byte_is_right() {
     row.saw(p99.as_secs_f64() * 1e3, "ms to the first byte at p99");
     let in_time = !row.measures() || p99 <= Duration::from_millis(300);
     row.case("first byte", async { assert!(in_time, "{p99:?}") }).await;
-    settles(&serve, "swarmcat_readers", 0.0).await;
-    settles(&serve, "swarmcat_connections", 1.0).await;
+    serve.settles("swarmcat_readers", 0.0).await;
+    serve.settles("swarmcat_connections", 1.0).await;
     let report = serve.json("GET", &format!("/torrents/{}", torrent.hex())).await;
     assert_eq!(report["readers"], 0);
     let left = serve.files();
@@ -114,9 +101,9 @@ async fn a_reader_that_leaves_a_torrent_that_comes_slowly_is_gone_within_a_secon
     let serve = Serve::start(sandbox.serve().peer(peer.addr())).await;
     let mut playing = serve.send("GET", &path(&torrent), "").await;
     playing.read_exact(&mut [0; 1000]).await.unwrap();
-    settles(&serve, "swarmcat_readers", 1.0).await;
+    serve.settles("swarmcat_readers", 1.0).await;
     drop(playing);
-    let took = settles(&serve, "swarmcat_readers", 0.0).await;
+    let took = serve.settles("swarmcat_readers", 0.0).await;
     assert!(took < Duration::from_secs(1), "{took:?}");
     serve.stop().await;
 }

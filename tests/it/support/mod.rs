@@ -20,6 +20,7 @@ pub mod torrent;
 pub mod tracker;
 pub mod transmission;
 pub mod viewer;
+pub mod visit;
 pub mod web;
 
 use std::{future::Future, net::SocketAddr, sync::LazyLock, time::Duration};
@@ -44,6 +45,7 @@ pub use self::{
     torrent::{KIB, MIB, Torrent},
     tracker::{Answer, HttpTracker, UdpTracker},
     transmission::Transmission,
+    visit::Visit,
     web::WebServer,
 };
 

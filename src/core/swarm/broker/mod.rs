@@ -32,6 +32,7 @@ mod blame;
 mod desk;
 mod exchange;
 pub(crate) mod fuzzing;
+mod index;
 mod link;
 mod outbox;
 mod peers;
