@@ -385,6 +385,12 @@ impl Content {
         self.trouble.notify_one();
     }
 
+    /// What was written at `start` of the torrent cannot be read back: the disk failed.
+    pub fn fail_reading(&self, start: u64, error: io::Error) {
+        let file = self.metainfo.spans(start, 1).next().map_or(0, |(file, ..)| file);
+        self.fail(Error::storage("reading", self.path_of(file), error));
+    }
+
     fn note_block(&self, file: usize, offset: u64, len: u64) {
         if self.awaited_len.load(Ordering::Acquire) == 0 {
             return;

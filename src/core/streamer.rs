@@ -33,7 +33,7 @@ use super::{
     reader::{Audience, Opened, PieceReader, Torrent},
     settings::{CooldownScope, Settings},
     source::{InfoHash, Magnet, Source},
-    status::{Milestone, Phase, Status},
+    status::{Milestone, Phase, Status, sum_up},
     swarm::{
         Found, Keeping, Search, SwarmSession, Traffic,
         metainfo::{parse, torrent_file},
@@ -381,6 +381,10 @@ impl Attempt<'_> {
             })?;
         let metainfo = Arc::new(metainfo);
         Content::open(lease.dir(), metainfo.clone()).keep_metainfo()?;
+        let found = match metainfo.private {
+            true => found.of_private(&self.trackers(Some(&metainfo))),
+            false => found,
+        };
         Ok((metainfo, found))
     }
 
@@ -496,11 +500,16 @@ impl Attempt<'_> {
             None => Err(Error::Failed {
                 info_hash: self.info_hash(),
                 kind: FailureKind::Timeout,
-                reason: format!(
-                    "peers answered, but no data came within {}",
-                    humantime::format_duration(waits.timeout)
-                ),
+                reason: self.no_data(waits.timeout),
             }),
+        }
+    }
+
+    fn no_data(&self, within: Duration) -> String {
+        let within = humantime::format_duration(within);
+        match sum_up(&self.status.borrow().peers) {
+            nobody if nobody.is_empty() => format!("peers answered, but no data came within {within}"),
+            peers => format!("peers answered, but no data came within {within} ({peers})"),
         }
     }
 

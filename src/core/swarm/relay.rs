@@ -132,7 +132,8 @@ mod tests {
     #[tokio::test]
     async fn who_knows_the_path_hears_of_every_peer_once() {
         let peers = Arc::new(NamedPeers::default());
-        let broker = Broker::start(Dialer::new(&SwarmSettings::default()), Lobby::default()).await.unwrap();
+        let broker =
+            Broker::start(Dialer::new(&SwarmSettings::default()), Lobby::default(), true).await.unwrap();
         let relay = Relay::start(peers.clone(), &broker).await.unwrap();
         let named: Vec<SocketAddr> = vec!["127.0.0.2:6881".parse().unwrap(), "[::2]:7".parse().unwrap()];
         peers.learn(named.clone());

@@ -103,7 +103,14 @@ impl World {
             9 => drop(self.desk.unchoked(key, now)),
             10 => {
                 self.links.insert(key, Vec::new());
-                self.desk.choked(key, now);
+                match how % 4 {
+                    0 => self.desk.severed(key, now),
+                    1 => {
+                        self.desk.severed(key, now);
+                        self.desk.renewed(key);
+                    }
+                    _ => self.desk.choked(key, now),
+                }
             }
             11 | 12 => self.desk.wanted(key, block, now),
             13 => self.desk.unwanted(key, block),
