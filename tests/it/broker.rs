@@ -278,3 +278,14 @@ async fn two_hundred_torrents_opened_and_closed_leave_nothing_behind() {
     assert!(grown < 10 * 1024, "{grown} KiB more than before");
     serve.stop().await;
 }
+
+#[tokio::test]
+async fn a_download_limit_holds_for_whatever_is_asked_of_whomever() {
+    let torrent = Torrent::single("slowly.mkv", 4 * MIB).piece_length(256 * KIB).build();
+    let seeders = [Seeder::start(&torrent).await, Seeder::start(&torrent).await];
+    let peers = seeders.each_ref().map(Seeder::addr);
+    let run = stream(&Sandbox::new(), &torrent, &peers).args(["--download-limit", "2MiB"]).run().await;
+    let run = run.code(0).delivered(torrent.content());
+    // 4 MiB at 2 MiB a second; nothing that the machine does makes it shorter.
+    assert!(run.took > Duration::from_millis(1800), "{:?}", run.took);
+}

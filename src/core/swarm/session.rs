@@ -23,7 +23,12 @@ use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    broker::Broker, client_name, dialer::Dialer, lobby::Lobby, search::Searcher, trackers::Announcer,
+    broker::{Broker, Limits},
+    client_name,
+    dialer::Dialer,
+    lobby::Lobby,
+    search::Searcher,
+    trackers::Announcer,
 };
 use crate::core::{
     Error,
@@ -208,7 +213,8 @@ impl Boot {
         let peer_id = super::peer_id(swarm);
         let dialer = Dialer::new(swarm);
         let lobby = Lobby::default();
-        let broker = Broker::start(dialer.clone(), lobby.clone(), uses_peer_exchange(swarm))
+        let limits = Limits { download: swarm.download_limit, peer_exchange: uses_peer_exchange(swarm) };
+        let broker = Broker::start(dialer.clone(), lobby.clone(), limits)
             .await
             .map_err(|error| Error::Internal(format!("cannot listen on loopback: {error}")))?;
         let session = Session::new_with_opts(self.dir.clone(), self.options(peer_id, &broker))

@@ -26,6 +26,7 @@ use super::{
     index::Indexes,
     picker::Head,
     pieces::{Block, Geometry, PeerKey},
+    throttle::Throttle,
 };
 use crate::core::{
     content::Content,
@@ -63,6 +64,8 @@ pub struct Counters {
     pub received: AtomicU64,
     /// To librqbit, which counts them as fetched.
     pub handed_over: AtomicU64,
+    /// How fast they may come.
+    pub throttle: Throttle,
 }
 
 impl Exchange {
@@ -200,6 +203,11 @@ impl Exchange {
         let Tally { taken, wasted, bad } = lock(&self.desk).tally();
         let info_hash = self.content.metainfo().info_hash;
         tracing::debug!("torrent {info_hash}: {taken} bytes came, {wasted} more in vain, {bad} of them bad");
+    }
+
+    /// How fast bytes may come, from all peers of all torrents.
+    pub fn throttle(&self) -> &Throttle {
+        &self.counters.throttle
     }
 
     /// Notes bytes that a peer sent.

@@ -18,7 +18,7 @@ use super::{
     desk::{Arrival, Order},
     discretion::without_peer_exchange,
     exchange::Exchange,
-    line::{Line, read, send},
+    line::{Line, Source, read, send},
     outbox::Outbox,
     pieces::{Block, PeerKey},
     redial::{Redial, Road, Step},
@@ -171,7 +171,9 @@ impl Link {
             let (peer_in, peer_out) = self.peer.as_mut().map(Line::split).unzip();
             tokio::select! {
                 Some(order) = self.orders.recv() => self.obey_all(order)?,
-                got = read(peer_in, &mut self.from_peer), if peer_may_talk => self.hear_peer(got)?,
+                got = listen(&self.exchange, peer_in, &mut self.from_peer), if peer_may_talk => {
+                    self.hear_peer(got)?;
+                }
                 got = read(Some(&mut *librqbit_in), &mut self.from_librqbit), if librqbit_may => {
                     self.hear_librqbit(got?)?;
                 }
@@ -561,6 +563,14 @@ impl Link {
             _ => true,
         })
     }
+}
+
+/// Reads from a peer, as soon as bytes may come at all.
+async fn listen(exchange: &Exchange, from: Option<&mut Source>, into: &mut BytesMut) -> io::Result<usize> {
+    exchange.throttle().open().await;
+    let got = read(from, into).await?;
+    exchange.throttle().took(got);
+    Ok(got)
 }
 
 fn pass_if(news: bool) -> Fate {

@@ -8,6 +8,7 @@ use std::{
     collections::{HashMap, HashSet},
     io,
     net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
     sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -54,10 +55,12 @@ mod simulations;
 #[cfg(test)]
 mod simulator;
 mod socks;
+mod throttle;
 
 pub use exchange::Exchange;
 
 use exchange::Counters;
+use throttle::Throttle;
 
 /// Peers without a link that are remembered.
 const MOST_ABSENT: usize = 1000;
@@ -68,6 +71,15 @@ pub struct Broker {
     pub url: String,
     floor: Arc<Floor>,
     _server: AbortOnDropHandle<()>,
+}
+
+/// What is not to be exceeded.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes a second from all peers together.
+    pub download: Option<NonZeroU32>,
+    /// Whether peers may be told of each other at all.
+    pub peer_exchange: bool,
 }
 
 /// What all connections share.
@@ -96,7 +108,7 @@ struct Absent {
 
 impl Broker {
     /// Listens on loopback, on the runtime that it is called on.
-    pub async fn start(dialer: Dialer, lobby: Lobby, peer_exchange: bool) -> io::Result<Self> {
+    pub async fn start(dialer: Dialer, lobby: Lobby, limits: Limits) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let secret = || data_encoding::HEXLOWER.encode(&rand::random::<[u8; 16]>());
         let floor = Arc::new(Floor {
@@ -104,9 +116,9 @@ impl Broker {
             lobby,
             user: secret(),
             password: secret(),
-            peer_exchange,
+            peer_exchange: limits.peer_exchange,
             exchanges: Mutex::default(),
-            counters: Arc::default(),
+            counters: Arc::new(Counters { throttle: Throttle::new(limits.download), ..Counters::default() }),
             absent: Mutex::default(),
             tunnels: Mutex::default(),
         });

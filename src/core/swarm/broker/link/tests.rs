@@ -98,7 +98,7 @@ impl Stage {
             peer_exchange,
         );
         let playheads: Arc<Playheads> = Arc::default();
-        let head = Playhead { file: 0, position: 0, needs: 0, end: len, pace: None };
+        let head = Playhead { file: 0, position: 0, needs: 0, end: len, pace: None, seeks: false };
         let (mark, following) = (playheads.enter(head), exchange.follow(playheads));
         let (sender, calls) = mpsc::unbounded_channel();
         let street = Street { closed: Arc::default(), dials: Arc::default(), calls: sender };
