@@ -3,16 +3,7 @@
 //! [`Streamer::open`] is the whole way of one request: what is complete on disk is read at once; then the cooldown is
 //! checked, before any socket; then one attempt is made, and what came of it is remembered.
 
-use std::{
-    io,
-    net::IpAddr,
-    ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{io, net::IpAddr, ops::Range, sync::Arc, time::Duration};
 
 use time::OffsetDateTime;
 use tokio::{
@@ -38,6 +29,7 @@ use super::{
         Found, Keeping, Search, SwarmSession, Traffic,
         metainfo::{parse, torrent_file},
     },
+    sync::atomic::{AtomicBool, Ordering},
     torrents::{Live, Torrents, Turn},
 };
 
@@ -252,8 +244,7 @@ impl Attempt<'_> {
     }
 
     async fn open(mut self, selector: &FileSelector, range: RangeOf) -> Result<(Opened, PieceReader), Error> {
-        let slot = self.streamer.torrents.slot(self.info_hash());
-        let turn = slot.turn().await?;
+        let turn = self.streamer.torrents.turn(self.info_hash()).await?;
         let prepared = self.prepare(&turn, selector, range).await;
         let (opened, mut reader, fetched) = turn.end(prepared)?;
         if let Some(live) = fetched {
@@ -275,10 +266,7 @@ impl Attempt<'_> {
         selector: &FileSelector,
         range: RangeOf,
     ) -> Result<(Opened, PieceReader, Option<Arc<Live>>), Error> {
-        let live = match turn.live() {
-            Some(live) => live,
-            None => turn.enliven(self.enliven().await?),
-        };
+        let live = turn.live_or(self.streamer.settings.max_torrents, self.enliven()).await?;
         let metainfo = live.torrent.content.metainfo();
         let file = selector.choose(metainfo, &self.wanted.magnet.selected)?;
         let opened = Opened::new(live.torrent.clone(), Media::new(metainfo.info_hash, file));
@@ -300,7 +288,6 @@ impl Attempt<'_> {
     }
 
     async fn enliven(&mut self) -> Result<Live, Error> {
-        let _room = self.streamer.torrents.make_room(self.streamer.settings.max_torrents)?;
         if let Some((lease, metainfo)) = self.kept()? {
             return Ok(self.assemble(lease, metainfo, None, None));
         }
@@ -325,6 +312,7 @@ impl Attempt<'_> {
         match self.kept()? {
             Some((_, metainfo)) => Ok(metainfo),
             None => {
+                let _room = self.streamer.torrents.make_room(self.streamer.settings.max_torrents)?;
                 let live = self.enliven().await?;
                 Ok(live.torrent.content.metainfo().clone())
             }

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -24,9 +24,9 @@ use super::{
 };
 use crate::core::{
     content::Content,
-    lock,
     playhead::{Playhead, Playheads},
     status::{Milestone, Timeline},
+    sync::{Mutex, lock},
 };
 
 /// How often the desk looks at the clock: a tenth of what a waiting reader notices.

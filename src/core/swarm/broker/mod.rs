@@ -8,7 +8,7 @@ use std::{
     collections::{HashMap, HashSet},
     io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -26,7 +26,13 @@ use super::{
     lobby::Lobby,
     wire::Hello,
 };
-use crate::core::{content::Content, lock, playhead::Playheads, source::InfoHash, status::Timeline};
+use crate::core::{
+    content::Content,
+    playhead::Playheads,
+    source::InfoHash,
+    status::Timeline,
+    sync::{Mutex, lock},
+};
 
 mod blame;
 mod desk;
