@@ -378,7 +378,7 @@ impl Drop for Link {
 fn queue_of(payload: &[u8]) -> Option<usize> {
     #[derive(serde::Deserialize)]
     struct Hello {
-        reqq: Option<u32>,
+        reqq: Option<u64>,
     }
     let (hello, _): (Hello, _) = bencode::decode(payload)?;
     hello.reqq.map(|queue| queue as usize)
