@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::{
     config,
     core::{
+        container::{Told, look},
         content::disk_name,
         failed::Table,
         source::{InfoHash, Source},
@@ -22,7 +23,7 @@ use crate::{
 pub type Target = fn(&[u8]);
 
 /// Each kind, and what takes it.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("source", source),
     ("metainfo", metainfo),
     ("table", table),
@@ -31,6 +32,7 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("request", http::fuzzing::request),
     ("wire", swarm::fuzzing::wire),
     ("desk", swarm::fuzzing::desk),
+    ("container", container),
 ];
 
 /// Runs one of them.
@@ -83,5 +85,19 @@ fn table(data: &[u8]) {
 fn config(data: &[u8]) {
     if let Err(error) = config::parse(&String::from_utf8_lossy(data)) {
         assert!(!error.is_empty());
+    }
+}
+
+/// A film's first bytes: what they tell is a part of the file, and what fewer of them told before.
+fn container(data: &[u8]) {
+    for len in [data.len() as u64, 1 << 20, 1 << 40, u64::MAX] {
+        let told = look(data, len);
+        if let Told::Index(index) = &told {
+            assert!(index.start < index.end && index.end <= len, "{index:?} of {len}");
+        }
+        for part in (0..data.len()).step_by(7) {
+            let early = look(&data[..part], len);
+            assert!(early == Told::Little || early == told, "{early:?} of {part} bytes, then {told:?}");
+        }
     }
 }

@@ -4,11 +4,13 @@
 //! apt-get install nginx-light wrk
 //! cargo install rqbit --version 9.1.0 --locked --no-default-features --features rust-tls
 //! cargo bench --bench serve                            # everything
+//! cargo bench --bench serve -- --only moved --at 1 --runs 25 --seconds 1
 //! cargo bench --bench serve -- --only crowd --seconds 60
 //! ```
 //!
 //! Three questions. `moved`: bytes a second of a finished file at 1, 8 and 64 readers, beside nginx with sendfile and
-//! rqbit's own stream, in turn; each reader fetches the file again and again for as long as it is measured. `refused`:
+//! rqbit's own stream, in turn, and the median of the ratios of each turn; each reader fetches the file again and again
+//! for as long as it is measured. `refused`:
 //! how fast a torrent that cools down is refused, beside `/health`, by wrk; and how long a refusal takes at 1000
 //! requests a second that are sent on time, however slow the answers are. `crowd`: 1000 readers at 64 KiB/s each, from
 //! random places, every byte compared. Who is not installed is left out. Linux only (`/proc`).
@@ -48,6 +50,10 @@ struct Options {
     #[arg(long, default_value_t = 5)]
     seconds: u64,
 
+    /// Readers at once of what is moved.
+    #[arg(long, value_delimiter = ',', default_value = "1,8,64")]
+    at: Vec<usize>,
+
     /// Readers of the crowd.
     #[arg(long, default_value_t = 1000)]
     readers: usize,
@@ -82,7 +88,7 @@ fn measure(options: &Options) -> Result<(), Trouble> {
     let seconds = Duration::from_secs(options.seconds);
     let asked = |question: &str| options.only.as_deref().is_none_or(|only| only == question);
     if asked("moved") {
-        moved::measure(&world, options.runs, seconds)?;
+        moved::measure(&world, &options.at, options.runs, seconds)?;
     }
     if asked("refused") {
         refused::measure(&world, seconds)?;

@@ -12,31 +12,27 @@ use crate::{
     support::Spread,
 };
 
-const READERS: [usize; 3] = [1, 8, 64];
-
-/// Every server in turn, `runs` times.
-pub fn measure(world: &World, runs: usize, seconds: Duration) -> Result<(), Trouble> {
+/// Every server in turn, `runs` times at each number of readers.
+pub fn measure(world: &World, at: &[usize], runs: usize, seconds: Duration) -> Result<(), Trouble> {
     let ours = world.swarmcat()?;
     let others = [world.nginx(), world.rqbit()]
         .into_iter()
         .filter_map(|server| server.inspect_err(|trouble| eprintln!("left out: {trouble}")).ok());
     let servers: Vec<Server> = std::iter::once(ours).chain(others).collect();
     println!("moved: a finished file of {} MiB, MiB/s, {runs} runs of {seconds:?}", world.bytes.len() >> 20);
-    for readers in READERS {
+    for &readers in at {
         let mut rates = vec![Vec::new(); servers.len()];
-        for _ in 0..runs {
-            for (server, rates) in servers.iter().zip(&mut rates) {
-                rates.push(rate(server, readers, seconds)?);
+        for run in 0..runs {
+            // Who comes first changes, so that nobody always follows the same neighbour.
+            for turn in 0..servers.len() {
+                let which = (run + turn) % servers.len();
+                rates[which].push(rate(&servers[which], readers, seconds)?);
             }
         }
-        let ours = Spread::of(rates[0].iter().copied());
-        for (server, rates) in servers.iter().zip(rates) {
-            let rate = Spread::of(rates);
-            println!(
-                "{readers:>4} readers  {:<16} {rate:>28.0}   swarmcat moves {:.2}×",
-                server.name,
-                ours.median / rate.median
-            );
+        for (server, theirs) in servers.iter().zip(&rates) {
+            let rate = Spread::of(theirs.iter().copied());
+            let times = Spread::of(rates[0].iter().zip(theirs).map(|(ours, theirs)| ours / theirs));
+            println!("{readers:>4} readers  {:<16} {rate:>28.0}   swarmcat moves {times:.2}×", server.name);
         }
     }
     Ok(())

@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     seeder::Trouble,
-    servers::{DEAD, Server, World, request},
+    servers::{DEAD, Server, World},
     support::Spread,
 };
 
@@ -27,7 +27,7 @@ pub fn measure(world: &World, seconds: Duration) -> Result<(), Trouble> {
     let server = world.swarmcat()?;
     let dead = format!("/stream/proxy/{DEAD}");
     // The first request tries, and fails after its wait; from then on the torrent cools down.
-    let _ = request(server.address, "GET", &dead, "");
+    let _ = server.ask("GET", &dead, "");
     println!("refused: a torrent that cools down");
     let (mut refusals, mut healths) = (Vec::new(), Vec::new());
     for _ in 0..TURNS {

@@ -2,25 +2,21 @@
 
 use std::{
     fs,
-    io::{self, BufRead, BufReader, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    io::{self, BufReader, Read},
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
 };
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
 use crate::{
     seeder::{self, Seeder, Torrent, Trouble},
-    support,
+    support::{self, http},
 };
 
 /// A torrent that no peer has.
 pub const DEAD: &str = "453475aec9bb4de3423649db8aa3cd2312538ca7";
-
-/// Far above what anything takes; only so that a hang ends as an error.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The file, who seeds it, and where servers keep theirs.
 pub struct World {
@@ -66,7 +62,7 @@ impl World {
 
     /// `swarmcat serve`, which knows a dead torrent as well.
     pub fn swarmcat(&self) -> Result<Server, Trouble> {
-        let (room, address) = (self.room("swarmcat")?, free_address()?);
+        let (room, address) = (self.room("swarmcat")?, http::free_address()?);
         let mut command = Command::new(env!("CARGO_BIN_EXE_swarmcat"));
         command.args(["serve", "--listen", &address.to_string(), "--no-dht", "--no-trackers"]);
         command.args(["--peer-timeout", "1s", "--timeout", "2s", "--peer", &self.seeder.address.to_string()]);
@@ -76,32 +72,33 @@ impl World {
         self.start("swarmcat", command, address, path)
     }
 
-    /// nginx with sendfile, on as many workers as there are processors.
+    /// nginx with sendfile, on as many workers as there are processors, and of the very file that swarmcat keeps: the
+    /// kernel caches a file in the sizes in which it was written, and what came by blocks takes a reader up to a quarter
+    /// longer to copy, whoever sends it. So swarmcat must have been started before.
     pub fn nginx(&self) -> Result<Server, Trouble> {
-        let (room, address) = (self.room("nginx")?, free_address()?);
+        let (room, address) = (self.room("nginx")?, http::free_address()?);
         fs::write(
             room.join("nginx.conf"),
             format!(
-                "daemon off; worker_processes auto; pid {0}/pid; error_log stderr crit;\n\
+                "daemon off; user root; worker_processes auto; pid {0}/pid; error_log stderr crit;\n\
                  events {{ worker_connections 4096; }}\n\
                  http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;\n\
                  client_body_temp_path {0}/b; proxy_temp_path {0}/p; fastcgi_temp_path {0}/f;\n\
                  uwsgi_temp_path {0}/u; scgi_temp_path {0}/s;\n\
                  server {{ listen {address}; root {1}; }} }}\n",
                 room.display(),
-                self.home.join("seeded").display()
+                self.room("swarmcat")?.join("temp").join(&self.torrent.info_hash).display()
             ),
         )?;
-        readable(&self.home)?;
         let mut command = Command::new("nginx");
         command.arg("-p").arg(&room).arg("-c").arg(room.join("nginx.conf"));
-        self.start("nginx sendfile", command, address, "/random.bin".to_owned())
+        self.start("nginx sendfile", command, address, "/0-random.bin".to_owned())
     }
 
     /// rqbit's HTTP API, if rqbit is there.
     pub fn rqbit(&self) -> Result<Server, Trouble> {
         let program = support::rqbit().ok_or("no rqbit")?;
-        let (room, address) = (self.room("rqbit")?, free_address()?);
+        let (room, address) = (self.room("rqbit")?, http::free_address()?);
         let mut command = Command::new(program);
         command.args(["-v", "error", "--disable-dht", "--disable-lsd", "--disable-trackers"]);
         command.args(["--disable-upnp-port-forward", "--listen-ip", "127.0.0.1", "--ipv4-only"]);
@@ -109,7 +106,7 @@ impl World {
         command.args(["server", "start", "--disable-persistence"]).arg(room);
         let mut server = Server::start("rqbit stream", command, address, String::new())?;
         let magnet = format!("magnet:?xt=urn:btih:{}", self.torrent.info_hash);
-        request(address, "POST", &format!("/torrents?initial_peers={}", self.seeder.address), &magnet)?;
+        server.ask("POST", &format!("/torrents?initial_peers={}", self.seeder.address), &magnet)?;
         server.path = "/torrents/0/stream/0".to_owned();
         self.check(&server)?;
         Ok(server)
@@ -129,7 +126,7 @@ impl World {
 
     /// Fetches the file once: whatever is measured later, it is these bytes.
     fn check(&self, server: &Server) -> Result<(), Trouble> {
-        let body = request(server.address, "GET", &server.path, "")?;
+        let body = server.ask("GET", &server.path, "")?;
         let drained = seeder::drain(body.take(self.bytes.len() as u64))?;
         if drained == (self.bytes.len() as u64, self.hash) {
             return Ok(());
@@ -147,14 +144,13 @@ impl Server {
     ) -> Result<Self, Trouble> {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         let server = Self { name, child, address, path };
-        let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect(address).is_err() {
-            if Instant::now() > deadline {
-                return Err(format!("{name} does not come up").into());
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        http::connect(address, Pid::from_child(&server.child))?;
         Ok(server)
+    }
+
+    /// The body of a good answer.
+    pub fn ask(&self, method: &str, target: &str, body: &str) -> io::Result<BufReader<TcpStream>> {
+        http::request(TcpStream::connect(self.address)?, method, target, 0, body)
     }
 
     /// A line of `/proc/PID/status` that counts KiB; in bytes.
@@ -174,11 +170,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // nginx ends its workers when it is asked to, not when it is killed.
-        let asked = rustix::process::kill_process(
-            rustix::process::Pid::from_child(&self.child),
-            rustix::process::Signal::TERM,
-        );
-        if asked.is_err() {
+        if kill_process(Pid::from_child(&self.child), Signal::TERM).is_err() {
             let _ = self.child.kill();
         }
         let _ = self.child.wait();
@@ -189,39 +181,4 @@ impl Drop for Server {
 pub fn raise_limit_on_files() -> io::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?)
-}
-
-/// Workers of nginx may run as another user.
-fn readable(home: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(home, fs::Permissions::from_mode(0o755))
-}
-
-fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
-}
-
-/// One request as curl would send it; the body of a good answer.
-pub fn request(
-    address: SocketAddr,
-    method: &str,
-    path: &str,
-    body: &str,
-) -> Result<BufReader<TcpStream>, Trouble> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
-    write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len())?;
-    let mut reader = BufReader::with_capacity(64 * 1024, stream);
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
-    if !line.starts_with("HTTP/1.1 20") {
-        reader.read_to_string(&mut line)?;
-        return Err(format!("{method} {path}: {line}").into());
-    }
-    while line.trim() != "" {
-        line.clear();
-        reader.read_line(&mut line)?;
-    }
-    Ok(reader)
 }

@@ -2,21 +2,20 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    io::Read,
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
+use rustix::process::Pid;
+
 use crate::{
     seeder::{self, Trouble},
-    support::{Cost, Measured},
+    support::{Cost, Measured, http},
     swarm::Swarm,
 };
-
-/// Far above what any run takes; only so that a hang ends as an error.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One way of getting the bytes.
 pub struct Contestant {
@@ -152,16 +151,20 @@ impl Contestant {
 
     /// Its server is already up when the clock starts, which is in its favour.
     fn rqbit_server(&self, swarm: &Swarm, room: &Path) -> Result<Sample, Trouble> {
-        let address = free_address()?;
+        let address = http::free_address()?;
         let mut command = self.rqbit();
         command.args(["--http-api-listen-addr", &address.to_string(), "--listen-port", "0"]);
         command.args(["server", "start", "--disable-persistence"]).arg(room);
-        let run = Measured::start(&mut command)?;
-        wait_for(address)?;
+        let mut run = Measured::start(&mut command)?;
+        let server = Pid::from_child(run.child());
+        drop(http::connect(address, server)?);
         let started = Instant::now();
         let add = format!("/torrents?initial_peers={}", swarm.peer);
-        request(address, "POST", &add, &swarm.magnet())?;
-        let mut body = request(address, "GET", "/torrents/0/stream/0", "")?;
+        let ask = |method: &str, target: &str, body: &str| {
+            http::request(TcpStream::connect(address)?, method, target, 0, body)
+        };
+        ask("POST", &add, &swarm.magnet())?;
+        let mut body = ask("GET", "/torrents/0/stream/0", "")?;
         let wall = if self.whole_file() {
             let drained = seeder::drain(body.take(swarm.size))?;
             let wall = started.elapsed();
@@ -185,46 +188,4 @@ impl From<Cost> for Sample {
     fn from(cost: Cost) -> Self {
         Self::until(cost.wall, cost)
     }
-}
-
-/// rqbit does not tell which port it got, so one that is free just now has to do.
-fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
-}
-
-fn wait_for(address: SocketAddr) -> Result<(), Trouble> {
-    let deadline = Instant::now() + PATIENCE;
-    while TcpStream::connect(address).is_err() {
-        if Instant::now() > deadline {
-            return Err("rqbit's server does not come up".into());
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    Ok(())
-}
-
-/// One request as curl would send it; the body of a good answer.
-fn request(
-    address: SocketAddr,
-    method: &str,
-    path: &str,
-    body: &str,
-) -> Result<BufReader<TcpStream>, Trouble> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let head =
-        format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nRange: bytes=0-\r\n");
-    write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len())?;
-    let mut reader = BufReader::with_capacity(64 * 1024, stream);
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
-    if !line.starts_with("HTTP/1.1 20") {
-        reader.read_to_string(&mut line)?;
-        return Err(format!("rqbit answered: {line}").into());
-    }
-    while line.trim() != "" {
-        line.clear();
-        reader.read_line(&mut line)?;
-    }
-    Ok(reader)
 }

@@ -1,5 +1,7 @@
 //! What every side-by-side measurement needs: the other tool, a process whose cost is known, and medians.
 
+pub mod http;
+
 use std::{
     env, fs, io,
     path::PathBuf,

@@ -18,7 +18,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
-    measure::{self, Cost, Measured},
+    measure::{self, Cost, Measured, http},
     scenario::Work,
     seeder::Trouble,
     swarm::Swarm,
@@ -43,6 +43,11 @@ pub trait Contestant {
 pub trait Source: Send + Sync {
     /// The file from this byte on; returns once it answers.
     fn open(&self, from: u64) -> Result<Bytes, Trouble>;
+
+    /// Where somebody else can ask for it, once that is so.
+    fn url(&self) -> Result<String, Trouble> {
+        Err("it gives the file to nobody else".into())
+    }
 }
 
 /// Everyone by name, in the order of the report.
@@ -128,13 +133,18 @@ struct Served {
 
 impl Served {
     fn connect(&self) -> Result<std::net::TcpStream, Trouble> {
-        crate::http::connect(self.address, self.pid)
+        Ok(http::connect(self.address, self.pid)?)
     }
 }
 
 impl Source for Served {
     fn open(&self, from: u64) -> Result<Bytes, Trouble> {
-        Ok(Box::new(crate::http::request(self.connect()?, "GET", &self.target, from, "")?))
+        Ok(Box::new(http::request(self.connect()?, "GET", &self.target, from, "")?))
+    }
+
+    fn url(&self) -> Result<String, Trouble> {
+        self.connect()?;
+        Ok(format!("http://{}{}", self.address, self.target))
     }
 }
 

@@ -2,7 +2,7 @@
 //! distance and habits of its own.
 //!
 //! ```text
-//! apt-get install python3-venv npm aria2              # what is missing is said, and left out
+//! apt-get install python3-venv npm aria2 ffmpeg mpv   # what is missing is said, and left out
 //! cargo install rqbit --version 9.1.0 --locked --no-default-features --features rust-tls
 //! cargo bench --bench swarm -- --list
 //! cargo bench --bench swarm -- --scenario unequal,unequal-seek --runs 7 --contestants swarmcat,rqbit
@@ -14,6 +14,9 @@
 //! Every run is cold: a new swarm, an empty directory, and nothing known but a magnet with the info hash and a tracker,
 //! which tells all peers at once. The clock starts with the contestant's process. Every byte that comes out is compared
 //! with the true file. A run that ends early, is wrong, or takes too long is a failure, and is reported as one.
+//!
+//! Where a player is to show a frame (`first-frame` and the like), the film is a real one, ffmpeg's, and the frame is
+//! compared instead of the bytes. The time ends when the player does, and so has its own start and end in it.
 //!
 //! **The limit** of a time is what the rates alone allow: the least *t* at which the sum of the rates of all peers that
 //! are alive, honest and not choking has delivered the bytes that are needed, but at least one piece, because no byte of
@@ -49,7 +52,7 @@ mod support;
 
 mod check;
 mod contestants;
-mod http;
+mod film;
 mod plan;
 mod relay;
 mod report;

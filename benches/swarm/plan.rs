@@ -13,6 +13,8 @@ pub struct Plan {
     pub peers: Vec<PeerPlan>,
     /// When those who leave are killed, in seconds after the contestant's start.
     pub leave_at: f64,
+    /// The file is a film of about that length, in this container; random bytes otherwise.
+    pub container: Option<&'static str>,
 }
 
 /// One seeder.
@@ -44,7 +46,7 @@ impl PeerPlan {
 impl Plan {
     /// A swarm of seeders that stay.
     pub fn new(size: u64, piece: u64, peers: Vec<PeerPlan>) -> Self {
-        Self { size, piece, peers, leave_at: f64::INFINITY }
+        Self { size, piece, peers, leave_at: f64::INFINITY, container: None }
     }
 
     /// Useful bytes a second that are to be had then: of everyone who is there, honest and does not choke.

@@ -37,12 +37,28 @@ pub enum Work {
     Film { share: f64 },
     /// 1 MB each at so many evenly spread places at once.
     Readers(u64),
+    /// A player shows its first frame, from this second of the film on.
+    Frame(Player, u32),
+}
+
+/// What plays.
+#[derive(Debug, Clone, Copy)]
+pub enum Player {
+    /// ffmpeg, and so whatever is made of its libraries.
+    Ffmpeg,
+    /// mpv.
+    Mpv,
 }
 
 impl Work {
     /// Whether one stream from the start is not enough for it.
     pub fn seeks(self) -> bool {
-        matches!(self, Work::Seeks(_) | Work::Readers(_))
+        matches!(self, Work::Seeks(_) | Work::Readers(_)) || self.is_played()
+    }
+
+    /// Whether somebody else's program reads it, from a URL.
+    pub fn is_played(self) -> bool {
+        matches!(self, Work::Frame(..))
     }
 }
 
@@ -129,12 +145,38 @@ pub fn all() -> Vec<Scenario> {
             Work::Readers(10),
             120,
         ),
+        scenario(
+            "first-frame",
+            "the 8 unequal peers, a real mp4 of 252 MiB in pieces of 8 MiB, its index at the end: ffmpeg's first frame",
+            film_of("mp4"),
+            Work::Frame(Player::Ffmpeg, 0),
+            120,
+        ),
+        scenario(
+            "first-frame-mpv",
+            "the same: mpv's first frame",
+            film_of("mp4"),
+            Work::Frame(Player::Mpv, 0),
+            120,
+        ),
+        scenario(
+            "resumed-frame",
+            "the same with an mkv, its index at the end: ffmpeg's first frame when it begins at 10 min",
+            film_of("mkv"),
+            Work::Frame(Player::Ffmpeg, 600),
+            120,
+        ),
     ]
 }
 
 fn unequal(piece: u64) -> Plan {
     let rates = [2000, 2000, 1000, 1000, 500, 500, 250, 100];
     Plan::new(256 * MIB, piece, rates.map(|rate| PeerPlan::rated(rate * KB)).into())
+}
+
+/// Such that the last piece, where the index is, is half a piece: the mean of what films have.
+fn film_of(container: &'static str) -> Plan {
+    Plan { size: 252 * MIB, container: Some(container), ..unequal(8 * MIB) }
 }
 
 fn liar(present: bool) -> Plan {

@@ -14,19 +14,22 @@ use std::{
 use serde_json::json;
 
 use crate::{
+    film,
     plan::{PeerPlan, Plan},
     relay::Relay,
     seeder::{self, Torrent, Trouble},
     support::{Answer, HttpTracker, WORLD},
 };
 
-/// What the torrent's only file is called.
+/// What the torrent's only file is called, unless it is a real film in another container.
 pub const FILE: &str = "film.mkv";
 
 /// What the seeders of a scenario share: the file, a liar's file of other bytes, and the metainfo.
 pub struct Content {
     /// The true file.
     pub file: PathBuf,
+    /// Its length.
+    pub size: u64,
     /// Its torrent's info hash, in hexadecimal.
     pub info_hash: String,
     metainfo: PathBuf,
@@ -34,12 +37,19 @@ pub struct Content {
 }
 
 impl Content {
-    /// Random bytes for this plan, below `home`.
+    /// A file for this plan, below `home`.
     pub fn new(home: &Path, plan: &Plan) -> Result<Self, Trouble> {
         let (truth, lies) = (home.join("truth"), home.join("lies"));
         fs::create_dir_all(&truth)?;
-        let file = truth.join(FILE);
-        seeder::write_random(&file, plan.size)?;
+        let file = match plan.container {
+            Some(container) => film::make(&truth, container, plan.size)?,
+            None => {
+                let file = truth.join(FILE);
+                seeder::write_random(&file, plan.size)?;
+                file
+            }
+        };
+        let size = fs::metadata(&file)?.len();
         if plan.peers.iter().any(|peer| peer.lies) {
             fs::create_dir_all(&lies)?;
             seeder::write_random(&lies.join(FILE), plan.size)?;
@@ -47,7 +57,7 @@ impl Content {
         let torrent = Torrent::of(&file, plan.piece)?;
         let metainfo = home.join("film.torrent");
         fs::write(&metainfo, &torrent.metainfo)?;
-        Ok(Self { file, info_hash: torrent.info_hash, metainfo, lies })
+        Ok(Self { file, size, info_hash: torrent.info_hash, metainfo, lies })
     }
 }
 
@@ -93,7 +103,7 @@ impl Swarm {
         let tracker = WORLD.block_on(HttpTracker::start(Answer::Peers(peers.clone())));
         let leave = leave.map(|seeders| Arc::new(Mutex::new(seeders)));
         let leave_at = Duration::try_from_secs_f64(plan.leave_at).unwrap_or(Duration::MAX);
-        let (info_hash, size) = (content.info_hash.clone(), plan.size);
+        let (info_hash, size) = (content.info_hash.clone(), content.size);
         Ok(Self { peers, info_hash, size, tracker, stay, leave, leave_at, abandoned: None, _relays: relays })
     }
 

@@ -11,8 +11,9 @@ use std::{
 
 use crate::{
     contestants::{Bytes, Running},
+    film,
     plan::Plan,
-    scenario::Work,
+    scenario::{Player, Work},
     seeder::Trouble,
 };
 
@@ -59,6 +60,7 @@ pub fn perform(work: Work, running: &Running, truth: &Path, plan: &Plan) -> Resu
         Work::Seeks(places) => task.seeks(places),
         Work::Film { share } => task.film(share),
         Work::Readers(count) => task.readers(count),
+        Work::Frame(player, second) => task.frame(player, second),
     }
 }
 
@@ -140,6 +142,26 @@ impl Task<'_> {
             Reading::plain("film stopped, times", stops),
         ];
         Ok(Done { readings, delivered: bytes.offset })
+    }
+
+    /// A player of its own, which ends with its first frame; the frame is compared with the true file's. The limit is
+    /// what the rates allow for the pieces that hold what the player cannot do without.
+    fn frame(&self, player: Player, second: u32) -> Result<Done, Trouble> {
+        let url = self.running.source.url()?;
+        let asked = self.elapsed();
+        let shown = film::first_frame(player, &url, second)?;
+        let done = self.elapsed();
+        let truth = film::first_frame(player, &self.truth.to_string_lossy(), second)?;
+        if shown != truth {
+            return Err(format!("the frame is {shown}, not {truth}").into());
+        }
+        let needed = film::needed(self.truth, self.plan.piece, second)?;
+        let limit = self.plan.limit(needed, 0.0);
+        let readings = vec![
+            Reading { what: "first frame, s".to_owned(), value: done, limit },
+            Reading::plain("of that before the player, s", asked),
+        ];
+        Ok(Done { readings, delivered: needed })
     }
 
     fn readers(&self, count: u64) -> Result<Done, Trouble> {

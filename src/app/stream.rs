@@ -130,14 +130,15 @@ struct Run {
 impl Run {
     async fn go(mut self, player: Option<Player>) -> Result<(), Error> {
         let streamer = Arc::new(Streamer::new(self.settings.clone()));
+        let status = watch::Sender::default();
         if self.request.list {
-            return self.list(&*self.metainfo(&streamer).await?);
+            return self.list(&*self.metainfo(&streamer, &status).await?);
         }
         let open = self.request.leaves_the_choice(&self.source, self.presentation.progress);
         if open && choice::can_be_asked() {
-            self.ask(&streamer).await?;
+            self.ask(&streamer, &status).await?;
         }
-        let (status, progress) = self.progress();
+        let progress = self.progress(&status);
         let media = match player {
             Some(player) => self.play(&streamer, status, &player).await?,
             None => self.deliver(&streamer, &status).await?,
@@ -149,19 +150,22 @@ impl Run {
         Ok(())
     }
 
-    fn progress(&self) -> (watch::Sender<Status>, Progress) {
-        let (status, watched) = watch::channel(Status::default());
-        (status, Progress::start(self.presentation.progress, &self.screen, watched))
+    fn progress(&self, status: &watch::Sender<Status>) -> Progress {
+        Progress::start(self.presentation.progress, &self.screen, status.subscribe())
     }
 
-    async fn metainfo(&self, streamer: &Streamer) -> Result<Arc<Metainfo>, Error> {
-        let (status, _progress) = self.progress();
-        streamer.metainfo(&self.source, self.request.force, status).await
+    async fn metainfo(
+        &self,
+        streamer: &Streamer,
+        status: &watch::Sender<Status>,
+    ) -> Result<Arc<Metainfo>, Error> {
+        let _progress = self.progress(status);
+        streamer.metainfo(&self.source, self.request.force, status.clone()).await
     }
 
     /// Lets somebody at the terminal choose among several files that play.
-    async fn ask(&mut self, streamer: &Streamer) -> Result<(), Error> {
-        let metainfo = self.metainfo(streamer).await?;
+    async fn ask(&mut self, streamer: &Streamer, status: &watch::Sender<Status>) -> Result<(), Error> {
+        let metainfo = self.metainfo(streamer, status).await?;
         let plays =
             |file: &&FileEntry| !file.padding && file.path.last().is_some_and(|name| Kind::of(name).plays());
         let files: Vec<FileEntry> = metainfo.files.iter().filter(plays).cloned().collect();
@@ -211,6 +215,7 @@ impl Run {
             selector: self.selector(),
             force: self.request.force,
             client: None,
+            seeks: self.request.open.is_some(),
             range,
             status,
         }

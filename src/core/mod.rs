@@ -2,6 +2,7 @@
 //!
 //! The core knows no HTTP, no command line and no terminal. Only [`swarm`] knows librqbit.
 
+pub mod container;
 pub mod content;
 pub mod episode;
 pub mod error;

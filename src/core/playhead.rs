@@ -21,6 +21,8 @@ pub struct Playhead {
     pub end: u64,
     /// Bytes a second that it takes; `None` for one that takes whatever comes, or not long enough to tell.
     pub pace: Option<f64>,
+    /// Whether whoever reads goes elsewhere in the file as well, as players do.
+    pub seeks: bool,
 }
 
 /// A reader that moves less than this, and less than a quarter of the way to what it needs, has not moved.

@@ -86,12 +86,18 @@ impl Audience {
 pub struct Opened {
     torrent: Arc<Torrent>,
     media: Media,
+    seeks: bool,
 }
 
 impl Opened {
     /// One file of `torrent`.
     pub fn new(torrent: Arc<Torrent>, media: Media) -> Self {
-        Opened { torrent, media }
+        Opened { torrent, media, seeks: false }
+    }
+
+    /// The same for those who go elsewhere in the file as well, as players do.
+    pub fn for_seeking(self, seeks: bool) -> Self {
+        Opened { seeks, ..self }
     }
 
     /// What it delivers.
@@ -278,6 +284,7 @@ impl PieceReader {
             needs,
             end: self.end,
             pace: self.pacer.pace(),
+            seeks: self.opened.seeks,
         };
         match &mut self.mark {
             _ if needs >= self.end => self.mark = None,

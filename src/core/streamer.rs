@@ -46,6 +46,9 @@ pub struct Request {
     pub force: bool,
     /// Who asks, if that matters: with [`CooldownScope::Client`] each address has failures of its own.
     pub client: Option<IpAddr>,
+    /// Whether it is for a player or the like, which goes elsewhere in the file as well: what such a one asks for before it
+    /// shows anything is then fetched early.
+    pub seeks: bool,
     /// Which bytes of the file, once it is known.
     pub range: RangeOf,
     /// What is told on the way.
@@ -61,6 +64,7 @@ impl Request {
             selector: FileSelector::Auto,
             force: false,
             client: None,
+            seeks: false,
             range: Box::new(|opened| Ok(0..opened.media().len)),
             status: watch::Sender::default(),
         }
@@ -111,7 +115,7 @@ impl Streamer {
     pub async fn open(&self, request: Request) -> Result<(Opened, PieceReader), Error> {
         let client = request.client.filter(|_| self.settings.cooldown.scope == CooldownScope::Client);
         let attempt = self.attempt(&request.source, request.force, client, request.status).await?;
-        attempt.open(&request.selector, request.range).await
+        attempt.open(&request.selector, request.seeks, request.range).await
     }
 
     /// The metainfo alone, for listing what there is.
@@ -243,9 +247,14 @@ impl Attempt<'_> {
         self.wanted.magnet.info_hash
     }
 
-    async fn open(mut self, selector: &FileSelector, range: RangeOf) -> Result<(Opened, PieceReader), Error> {
+    async fn open(
+        mut self,
+        selector: &FileSelector,
+        seeks: bool,
+        range: RangeOf,
+    ) -> Result<(Opened, PieceReader), Error> {
         let turn = self.streamer.torrents.turn(self.info_hash()).await?;
-        let prepared = self.prepare(&turn, selector, range).await;
+        let prepared = self.prepare(&turn, selector, seeks, range).await;
         let (opened, mut reader, fetched) = turn.end(prepared)?;
         if let Some(live) = fetched {
             let first = self.first_byte(&mut reader).await;
@@ -264,12 +273,14 @@ impl Attempt<'_> {
         &mut self,
         turn: &Turn<'_>,
         selector: &FileSelector,
+        seeks: bool,
         range: RangeOf,
     ) -> Result<(Opened, PieceReader, Option<Arc<Live>>), Error> {
-        let live = turn.live_or(self.streamer.settings.max_torrents, self.enliven()).await?;
+        let live = self.live(turn).await?;
         let metainfo = live.torrent.content.metainfo();
         let file = selector.choose(metainfo, &self.wanted.magnet.selected)?;
-        let opened = Opened::new(live.torrent.clone(), Media::new(metainfo.info_hash, file));
+        let media = Media::new(metainfo.info_hash, file);
+        let opened = Opened::new(live.torrent.clone(), media).for_seeking(seeks);
         let range = range(&opened)?;
         let reader = opened.reader(range.clone());
         self.status.send_modify(|status| {
@@ -285,6 +296,10 @@ impl Attempt<'_> {
         let fetched = self.fetch(&live, file.index).await;
         self.recorded(fetched)?;
         Ok((opened, reader, Some(live)))
+    }
+
+    async fn live(&mut self, turn: &Turn<'_>) -> Result<Arc<Live>, Error> {
+        turn.live_or(self.streamer.settings.max_torrents, self.enliven()).await
     }
 
     async fn enliven(&mut self) -> Result<Live, Error> {
@@ -309,14 +324,13 @@ impl Attempt<'_> {
         if let Some(metainfo) = self.wanted.metainfo.take() {
             return Ok(metainfo);
         }
-        match self.kept()? {
-            Some((_, metainfo)) => Ok(metainfo),
-            None => {
-                let _room = self.streamer.torrents.make_room(self.streamer.settings.max_torrents)?;
-                let live = self.enliven().await?;
-                Ok(live.torrent.content.metainfo().clone())
-            }
+        if let Some((_, metainfo)) = self.kept()? {
+            return Ok(metainfo);
         }
+        // It stays live, with the peers that the search has found: who asks what there is often wants some of it next.
+        let turn = self.streamer.torrents.turn(self.info_hash()).await?;
+        let live = self.live(&turn).await;
+        Ok(turn.end(live)?.torrent.content.metainfo().clone())
     }
 
     /// What needs no swarm to be known: the source's own metainfo, or the one kept beside the data.

@@ -116,6 +116,7 @@ impl Library for Shelf {
             selector: wanted.selector,
             force: wanted.force,
             client: wanted.client,
+            seeks: true,
             range: Box::new(move |opened| Ok(range(opened.media()))),
             status,
         };

@@ -143,7 +143,13 @@ async fn the_liar_alone_is_dropped() {
     let told: Vec<&String> = run.stderr.iter().filter(|line| line.contains("sent bad blocks")).collect();
     assert!(told.iter().all(|line| line.contains(&liar.addr().to_string())), "{}", run.report());
     // A liar that was never asked is nobody's business.
-    assert_eq!(told.is_empty(), liar.counts().blocks == 0, "{}", run.report());
+    assert_eq!(
+        told.is_empty(),
+        liar.counts().blocks == 0,
+        "{} blocks: {}",
+        liar.counts().blocks,
+        run.report()
+    );
 }
 
 #[tokio::test]

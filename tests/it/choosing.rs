@@ -34,7 +34,7 @@ async fn somebody_at_a_terminal_is_asked_which_file() {
     let torrent = series();
     let peer = Peer::serving(&torrent).await;
     let sandbox = Sandbox::new();
-    let run = sandbox.stream(torrent.hex()).peer(peer.addr()).args(["-o", "film"]).attended().spawn();
+    let run = sandbox.stream(torrent.hex()).peer(peer.addr()).args(["-o", "film", "-v"]).attended().spawn();
     run.wait_for_line("the question", asks).await;
     run.wait_for_line("the second episode", |line| line.contains("s01e02.mkv")).await;
     run.press("\u{1b}[B").await;
@@ -42,6 +42,8 @@ async fn somebody_at_a_terminal_is_asked_which_file() {
     run.press("\r").await;
     let run = run.finish().await.code(0);
     assert!(std::fs::read(sandbox.path("film")).unwrap() == torrent.file(1), "{}", run.report());
+    let searches = run.stderr.iter().filter(|line| line.contains("Starting torrent stream")).count();
+    assert_eq!(searches, 1, "what is known is not looked for again: {}", run.report());
 }
 
 #[tokio::test]

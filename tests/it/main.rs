@@ -27,6 +27,7 @@ mod serve_browser;
 mod serve_clients;
 mod serve_crowds;
 mod serve_faults;
+mod serve_limits;
 mod serve_load;
 mod serve_nginx;
 mod serve_process;

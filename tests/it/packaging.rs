@@ -7,7 +7,7 @@ use std::{
     sync::Mutex,
 };
 
-use swarmcat::core::{Streamer, settings::Settings};
+use swarmcat::core::Streamer;
 
 use crate::support::{MIB, Peer, Sandbox, Torrent};
 
@@ -100,12 +100,9 @@ async fn a_program_with_the_core_in_it_gets_every_byte_and_tells_how_it_goes() {
     let torrent = Torrent::single("embedded.mkv", 3 * MIB).build();
     let peer = Peer::serving(&torrent).await;
     let sandbox = Sandbox::new();
-    let mut settings = Settings::new(sandbox.temp(), sandbox.state());
-    settings.swarm.peers = vec![peer.addr()];
-    (settings.swarm.dht, settings.swarm.use_trackers) = (false, false);
     let (mut out, told) = (Vec::new(), Mutex::new(Vec::new()));
     let tell = |line: &str| told.lock().unwrap().push(line.to_owned());
-    let streamer = Streamer::new(settings);
+    let streamer = Streamer::new(sandbox.settings(peer.addr()));
     let source = torrent.hex().parse().unwrap();
     let len = embed::stream(&streamer, source, &mut out, tell).await.unwrap();
     assert!(len == 3 * MIB as u64 && out == torrent.content());

@@ -8,11 +8,11 @@ use std::{
 };
 
 use crate::support::{
-    Behaviour, Chromium, KIB, Page, Peer, Sandbox, Seeder, Serve, Torrent, process, serve::path,
+    Behaviour, Chromium, KIB, Page, Peer, Sandbox, Seeder, Serve, Torrent, Visit, process,
+    serve::path,
+    visit::{DESK, PHONE},
 };
 
-pub const DESK: (u32, u32) = (1280, 900);
-pub const PHONE: (u32, u32) = (360, 740);
 const SECONDS: u32 = 20;
 const TOKEN: &str = "a-token-of-24-characters";
 const ENGLISH: &str =
@@ -80,16 +80,14 @@ async fn a_pasted_hash_plays_while_it_comes_and_seeks() {
     let torrent = film("Night Train.webm");
     // The film comes at half the speed that it plays at, so that there is always something to wait for.
     let peer = Peer::start(&torrent, Behaviour::Rate { bytes_per_second: 60_000 }).await;
-    let sandbox = Sandbox::new();
-    let serve = Serve::start(sandbox.serve().peer(peer.addr())).await;
-    let browser = Chromium::start();
-    let page = browser.open(&serve.url("/"), DESK).await;
+    let visit = Visit::to(|serve| serve.peer(peer.addr())).await;
+    let Visit { serve, browser, page, .. } = &visit;
     page.until("events", "document.querySelector('#link').textContent === 'live'").await;
     page.screenshot("empty-light").await;
     page.prefer("dark").await;
     page.screenshot("empty-dark").await;
-    paste(&page, &torrent.hex()).await;
-    plays(&page).await;
+    paste(page, &torrent.hex()).await;
+    plays(page).await;
     page.until("a piece that is waited for or read", "/waiting for|reader/.test(map.ariaLabel)").await;
     page.until("a rate", "parseFloat(document.querySelector('#down').textContent) > 0").await;
     page.until("some pieces", "/^Pieces: ([5-9]|[1-9]\\d) of/.test(map.ariaLabel)").await;
@@ -112,19 +110,16 @@ async fn a_pasted_hash_plays_while_it_comes_and_seeks() {
     .await;
     assert_eq!(page.text("#title").await, "Night Train.webm");
     assert_eq!(page.eval("location.hash").await, format!("#{}", torrent.hex()));
-    fits(&page).await;
-    page.is_calm();
-    serve.stop().await;
+    fits(page).await;
+    visit.end().await;
 }
 
 #[tokio::test]
 async fn a_torrent_file_shows_its_files_and_its_subtitles_are_seen() {
     let torrent = night_train();
     let seeder = Seeder::start(&torrent).await;
-    let sandbox = Sandbox::new();
-    let serve = Serve::start(sandbox.serve().peer(seeder.addr())).await;
-    let browser = Chromium::start();
-    let page = browser.open(&serve.url("/"), DESK).await;
+    let visit = Visit::to(|serve| serve.peer(seeder.addr())).await;
+    let Visit { sandbox, serve, page, .. } = &visit;
     let metainfo = sandbox.write("night.torrent", torrent.metainfo());
     page.choose_file("#metainfo", &metainfo).await;
     page.until("its files", "document.querySelectorAll('#files button').length === 2").await;
@@ -133,7 +128,7 @@ async fn a_torrent_file_shows_its_files_and_its_subtitles_are_seen() {
     page.screenshot("files-light").await;
     assert_eq!(page.eval("document.querySelector('video').hidden").await, true, "a person chooses first");
     page.click("#files button").await;
-    plays(&page).await;
+    plays(page).await;
     let labels = page.eval("[...document.querySelectorAll('track')].map((track) => track.label)").await;
     assert_eq!(labels, serde_json::json!(["en", "de"]));
     page.eval("document.querySelector('video').textTracks[0].mode = 'showing'").await;
@@ -142,7 +137,6 @@ async fn a_torrent_file_shows_its_files_and_its_subtitles_are_seen() {
     page.screenshot("subtitles-light").await;
     page.click("[data-copy=command]").await;
     page.until("a word", "document.querySelector('#said').textContent === 'Copied'").await;
-    page.is_calm();
     let playlist = serve.get(&format!("/playlist/{}.m3u8", torrent.hex())).await.text();
     assert_eq!(playlist.matches("#EXTINF:-1,").count(), 2, "{playlist}");
     let slaves = playlist.lines().find(|line| line.starts_with("#EXTVLCOPT:input-slave=")).unwrap();
@@ -150,17 +144,15 @@ async fn a_torrent_file_shows_its_files_and_its_subtitles_are_seen() {
     let vtt = serve.get(&format!("/subtitles/{}/2.vtt", torrent.hex())).await;
     assert_eq!(vtt.headers["content-type"], "text/vtt; charset=utf-8");
     assert!(vtt.text().contains("00:00:01.000 --> 00:00:05.000\nVorsicht, Zug"), "{}", vtt.text());
-    serve.stop().await;
+    visit.end().await;
 }
 
 #[tokio::test]
 async fn the_keyboard_is_enough() {
     let torrent = night_train();
     let seeder = Seeder::start(&torrent).await;
-    let sandbox = Sandbox::new();
-    let serve = Serve::start(sandbox.serve().peer(seeder.addr())).await;
-    let browser = Chromium::start();
-    let page = browser.open(&serve.url("/"), DESK).await;
+    let visit = Visit::to(|serve| serve.peer(seeder.addr())).await;
+    let Visit { sandbox, page, .. } = &visit;
     page.tab_to("the field", "document.activeElement.id === 'source'").await;
     page.write(&torrent.magnet()).await;
     page.press("Enter").await;
@@ -168,11 +160,11 @@ async fn the_keyboard_is_enough() {
     let ring = "getComputedStyle(document.activeElement).outlineStyle === 'solid'";
     assert_eq!(page.eval(ring).await, true, "the focus is seen");
     page.press("Enter").await;
-    plays(&page).await;
+    plays(page).await;
     page.tab_to("the second file", "document.activeElement.textContent.startsWith('Making of')").await;
     page.press("Enter").await;
     page.until("the other film", "document.querySelector('video').src.includes('/3/')").await;
-    plays(&page).await;
+    plays(page).await;
     page.tab_to("deletion", "document.activeElement.id === 'drop'").await;
     page.press("Enter").await;
     page.until("a question", "document.activeElement.textContent.endsWith('?')").await;
@@ -183,8 +175,7 @@ async fn the_keyboard_is_enough() {
     )
     .await;
     assert!(!sandbox.torrent_dir(&torrent).exists());
-    page.is_calm();
-    serve.stop().await;
+    visit.end().await;
 }
 
 /// An address of this machine by which others see it, if it has one.
@@ -245,33 +236,28 @@ async fn a_phone_opens_it_with_the_token_at_another_address() {
 async fn a_file_that_the_browser_cannot_decode_says_so_and_a_player_can() {
     let torrent = Torrent::single("Old film.avi", 300 * KIB).build();
     let seeder = Seeder::start(&torrent).await;
-    let sandbox = Sandbox::new();
-    let serve = Serve::start(sandbox.serve().peer(seeder.addr())).await;
-    let browser = Chromium::start();
-    let page = browser.open(&serve.url("/"), DESK).await;
-    paste(&page, &torrent.magnet()).await;
+    let visit = Visit::to(|serve| serve.peer(seeder.addr())).await;
+    let Visit { serve, page, .. } = &visit;
+    paste(page, &torrent.magnet()).await;
     let word =
         "document.querySelector('#trouble').textContent.includes('This browser cannot play this file (avi)')";
     page.until("a clear word", word).await;
     page.screenshot("not-decoded-light").await;
     assert_eq!(serve.get(&path(&torrent)).await.body, torrent.content(), "but a player gets it");
-    page.is_calm();
-    serve.stop().await;
+    visit.end().await;
 }
 
 #[tokio::test]
 async fn what_is_no_torrent_is_told_beside_the_field() {
-    let sandbox = Sandbox::new();
-    let serve = Serve::start(sandbox.serve().arg("--no-trackers")).await;
-    let browser = Chromium::start();
-    let page = browser.open(&serve.url("/"), DESK).await;
+    let visit = Visit::alone().await;
+    let Visit { sandbox, page, .. } = &visit;
     for (source, word) in [
         ("<b>x</b>", "is not an info hash"),
         ("magnet:?dn=x", "names no torrent"),
         ("magnet:?xt=urn:btmh:1220aa", "v2"),
     ] {
         page.eval("document.querySelector('#source').value = ''").await;
-        paste(&page, source).await;
+        paste(page, source).await;
         let told = format!(
             "document.querySelector('#notice').checkVisibility() && document.querySelector('#notice').textContent.includes({word:?})"
         );
@@ -286,8 +272,7 @@ async fn what_is_no_torrent_is_told_beside_the_field() {
                 document.body.dispatchEvent(new DragEvent('drop', event)); })()";
     page.eval(drop).await;
     page.until("a word about what was dropped", refused).await;
-    page.is_calm();
-    serve.stop().await;
+    visit.end().await;
 }
 
 #[tokio::test]

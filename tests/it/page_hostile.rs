@@ -1,8 +1,11 @@
 //! Names are foreign text: in the page they are text, whatever they hold.
 
 use crate::{
-    page::{DESK, PHONE, fits, paste},
-    support::{Chromium, Peer, Sandbox, Serve, Torrent, WebServer},
+    page::{fits, paste},
+    support::{
+        Peer, Torrent, Visit, WebServer,
+        visit::{DESK, PHONE},
+    },
 };
 
 const NAMES: [&str; 9] = [
@@ -31,50 +34,44 @@ fn hostile() -> Torrent {
 async fn hostile_names_are_text_and_nothing_but_text() {
     let torrent = hostile();
     let peer = Peer::serving(&torrent).await;
-    let sandbox = Sandbox::new();
-    let serve = Serve::start(sandbox.serve().peer(peer.addr())).await;
-    let browser = Chromium::start();
-    for (name, size) in [("hostile-desk", DESK), ("hostile-phone", PHONE)] {
-        let page = browser.open(&serve.url("/"), size).await;
-        paste(&page, &torrent.magnet()).await;
+    let visit = Visit::to(|serve| serve.peer(peer.addr())).await;
+    let phone = visit.browser.open(&visit.serve.url("/"), PHONE).await;
+    for (name, page) in [("hostile-desk", &visit.page), ("hostile-phone", &phone)] {
+        paste(page, &torrent.magnet()).await;
         page.until("its files", "document.querySelectorAll('#files button').length === 12").await;
         for file in 1..=12 {
             page.click(&format!("#files li:nth-child({file}) button")).await;
         }
         let text = page.text("#files").await;
         assert!(text.contains("<img src=x onerror=owned=1>.mkv") && !text.contains('\u{202e}'), "{text}");
-        fits(&page).await;
+        fits(page).await;
         page.screenshot(name).await;
         assert_eq!(page.eval("typeof owned").await, "undefined");
         let foreign = "document.querySelectorAll('iframe, script:not([src^=\"page/\"]), img:not([src^=\"page/\"])').length";
         assert_eq!(page.eval(foreign).await, 0);
         let turning = "document.title.includes('\\u202e')";
         assert_eq!(page.eval(turning).await, false);
-        page.is_calm();
     }
-    serve.stop().await;
+    phone.is_calm();
+    visit.end().await;
 }
 
 /// A page that could frame this one could have a user click on what it hides.
 #[tokio::test]
 async fn no_other_page_frames_it() {
-    let sandbox = Sandbox::new();
-    let serve = Serve::start(sandbox.serve().arg("--no-trackers")).await;
-    let frame = format!("<!doctype html><title>x</title><iframe src=\"{}\"></iframe>", serve.url("/"));
+    let visit = Visit::alone().await;
+    let frame = format!("<!doctype html><title>x</title><iframe src=\"{}\"></iframe>", visit.serve.url("/"));
     let evil = WebServer::serving(frame).await;
-    let browser = Chromium::start();
-    let page = browser.open(&evil.url(""), DESK).await;
+    let page = visit.browser.open(&evil.url(""), DESK).await;
     page.complaint("frame-ancestors").await;
-    serve.stop().await;
+    visit.end().await;
 }
 
 /// The rule is the browser's own, so it is tried: what the page's policy forbids does not happen.
 #[tokio::test]
 async fn the_policy_holds_even_against_the_page_itself() {
-    let sandbox = Sandbox::new();
-    let serve = Serve::start(sandbox.serve().arg("--no-trackers")).await;
-    let browser = Chromium::start();
-    let page = browser.open(&serve.url("/"), DESK).await;
+    let visit = Visit::alone().await;
+    let page = &visit.page;
     let inline = "(() => { const one = document.createElement('script'); try { one.textContent = 'owned = 1'; document.body.append(one); } \
                   catch { /* the policy throws */ } return typeof owned; })()";
     assert_eq!(page.eval(inline).await, "undefined");
@@ -83,5 +80,5 @@ async fn the_policy_holds_even_against_the_page_itself() {
     let outside = "fetch('http://127.0.0.1:9/').then(() => 'sent', (error) => error.name)";
     assert_eq!(page.eval(outside).await, "TypeError");
     page.complaint("connect-src").await;
-    serve.stop().await;
+    visit.serve.stop().await;
 }

@@ -1,8 +1,11 @@
 //! What the page does for whoever runs the server: the failed table, the disk.
 
 use crate::{
-    page::{DESK, PHONE, film, fits, paste, plays},
-    support::{Answer, Behaviour, Chromium, ClosedPort, HttpTracker, Peer, Sandbox, Seeder, Serve},
+    page::{film, fits, paste, plays},
+    support::{
+        Answer, Behaviour, ClosedPort, HttpTracker, Peer, Sandbox, Seeder, Visit,
+        visit::{DESK, PHONE},
+    },
 };
 
 const DEAD: &str = "aabbccddeeff00112233445566778899aabbccdd";
@@ -10,21 +13,18 @@ const DEADER: &str = "00112233445566778899aabbccddeeff00112233";
 
 #[tokio::test]
 async fn failures_are_seen_with_their_time_and_cleared_one_by_one_or_all() {
-    let sandbox = Sandbox::new();
     let nobody = ClosedPort::reserve();
     let tracker = HttpTracker::start(Answer::empty()).await;
-    let serve = sandbox.serve().tracker(tracker.url()).peer(nobody.addr()).impatient();
-    let serve = Serve::start(serve).await;
-    let browser = Chromium::start();
-    let page = browser.open(&serve.url("/"), DESK).await;
-    paste(&page, DEAD).await;
+    let visit = Visit::to(|serve| serve.tracker(tracker.url()).peer(nobody.addr()).impatient()).await;
+    let Visit { sandbox, page, .. } = &visit;
+    paste(page, DEAD).await;
     page.until("the search", "document.querySelector('#now').textContent.startsWith('Looking for peers: ')")
         .await;
     page.screenshot("searching-light").await;
     page.until("the failure", "document.querySelector('#notice').textContent.includes('no peers found')")
         .await;
     page.until("a row", "document.querySelectorAll('#failed tr').length === 1").await;
-    paste(&page, DEAD).await;
+    paste(page, DEAD).await;
     page.until(
         "the cooldown",
         "/Try again in \\d+ seconds/.test(document.querySelector('#notice').textContent)",
@@ -33,7 +33,7 @@ async fn failures_are_seen_with_their_time_and_cleared_one_by_one_or_all() {
     page.click("#anyway").await;
     page.until("a second failure", "/2 times in a row/.test(document.querySelector('#failed').textContent)")
         .await;
-    paste(&page, DEADER).await;
+    paste(page, DEADER).await;
     page.until("two rows", "document.querySelectorAll('#failed tr').length === 2").await;
     page.until(
         "the time that is left",
@@ -42,7 +42,7 @@ async fn failures_are_seen_with_their_time_and_cleared_one_by_one_or_all() {
     .await;
     page.screenshot("failed-light").await;
     page.resize(PHONE).await;
-    fits(&page).await;
+    fits(page).await;
     page.screenshot("failed-phone").await;
     page.resize(DESK).await;
     page.click(&format!("[aria-label='Clear {DEAD}']")).await;
@@ -51,8 +51,7 @@ async fn failures_are_seen_with_their_time_and_cleared_one_by_one_or_all() {
     page.click("#clear").await;
     page.until("no table", "!document.querySelector('#failed-card').checkVisibility()").await;
     assert!(sandbox.failed().is_empty());
-    page.is_calm();
-    serve.stop().await;
+    visit.end().await;
 }
 
 #[tokio::test]
@@ -62,9 +61,8 @@ async fn cleanup_says_first_what_would_go() {
     let sandbox = Sandbox::new();
     let kept = sandbox.stream(torrent.hex()).peer(seeder.addr()).run().await;
     kept.code(0).delivered(torrent.content());
-    let serve = Serve::start(sandbox.serve().peer(seeder.addr())).await;
-    let browser = Chromium::start();
-    let page = browser.open(&serve.url("/"), DESK).await;
+    let visit = Visit::within(sandbox, |serve| serve.peer(seeder.addr())).await;
+    let Visit { sandbox, page, .. } = &visit;
     page.until("the disk", "document.querySelector('#disk-word').textContent.includes('free')").await;
     page.click("#cleanup").await;
     page.until(
@@ -82,27 +80,24 @@ async fn cleanup_says_first_what_would_go() {
     )
     .await;
     assert!(!sandbox.torrent_dir(&torrent).exists());
-    paste(&page, &torrent.hex()).await;
-    plays(&page).await;
+    paste(page, &torrent.hex()).await;
+    plays(page).await;
     page.click("#cleanup").await;
     page.until(
         "that nothing goes",
         "document.querySelector('#cleanup-word').textContent.startsWith('Nothing')",
     )
     .await;
-    page.is_calm();
-    serve.stop().await;
+    visit.end().await;
 }
 
 #[tokio::test]
 async fn a_search_tells_what_it_waits_for_and_ends_when_it_is_told_to() {
     let torrent = film("Never.webm");
     let peer = Peer::start(&torrent, Behaviour::WithholdMetadata).await;
-    let sandbox = Sandbox::new();
-    let serve = Serve::start(sandbox.serve().peer(peer.addr())).await;
-    let browser = Chromium::start();
-    let page = browser.open(&serve.url("/"), DESK).await;
-    paste(&page, &torrent.hex()).await;
+    let visit = Visit::to(|serve| serve.peer(peer.addr())).await;
+    let Visit { sandbox, serve, page, .. } = &visit;
+    paste(page, &torrent.hex()).await;
     page.until("whom it asks", "document.querySelector('#now').textContent.startsWith('Asking 1 peer')")
         .await;
     page.prefer("dark").await;
@@ -112,6 +107,5 @@ async fn a_search_tells_what_it_waits_for_and_ends_when_it_is_told_to() {
     page.until("an end", nothing).await;
     assert_eq!(serve.json("GET", "/torrents").await["torrents"], serde_json::json!([]), "here as well");
     assert!(sandbox.failed().is_empty(), "that is no failure of the torrent's");
-    page.is_calm();
-    serve.stop().await;
+    visit.end().await;
 }

@@ -1,6 +1,9 @@
 //! `serve` under load and under clients that mean no good: what was given to them comes back.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -191,8 +194,9 @@ async fn garbage_is_answered_with_a_refusal_or_not_at_all() {
 
 #[tokio::test]
 async fn torrents_that_are_only_looked_for_take_room_as_well() {
-    /// As many as may be open at once.
+    /// As many as may be open at once, and as many as are asked for.
     const ROOM: usize = 25;
+    const ASKED: usize = 1000;
     let sandbox = Sandbox::new();
     let tracker = HttpTracker::start(Answer::Silence).await;
     let serve = sandbox.serve().tracker(tracker.url()).args(["--starts-per-minute", "100000"]);
@@ -203,9 +207,14 @@ async fn torrents_that_are_only_looked_for_take_room_as_well() {
         looking.push(serve.send("GET", &target(number), "").await);
     }
     tracker.wait_for_announces(ROOM).await;
-    let refused = serve.get(&target(ROOM)).await;
-    assert_eq!((refused.status, refused.kind().as_str()), (503, "busy"), "{}", refused.text());
-    assert!(refused.headers.contains_key("retry-after"));
+    for number in ROOM..ASKED {
+        let refused = serve.get(&target(number)).await;
+        assert_eq!((refused.status, refused.kind().as_str()), (503, "busy"), "{}", refused.text());
+        assert!(refused.headers.contains_key("retry-after"));
+    }
+    assert_eq!(serve.json("GET", "/torrents").await["torrents"].as_array().unwrap().len(), ROOM);
+    let asked_for: HashSet<Vec<u8>> = tracker.announces().into_iter().map(|asked| asked.info_hash).collect();
+    assert_eq!(asked_for.len(), ROOM, "what is refused asks nobody");
     drop(looking.pop());
     loop {
         let mut again = serve.send("GET", &target(ROOM), "").await;

@@ -1,6 +1,6 @@
 //! `serve` and many at once who want the same, or who leave before they have it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::{io::AsyncReadExt, task::JoinSet};
@@ -8,19 +8,6 @@ use tokio::{io::AsyncReadExt, task::JoinSet};
 use crate::support::{Answer, Behaviour, HttpTracker, KIB, MIB, Peer, Sandbox, Serve, Torrent, serve::path};
 
 const DEAD: &str = "453475aec9bb4de3423649db8aa3cd2312538ca7";
-
-/// Waits until a metric without labels has this value; how long that took.
-async fn settles(serve: &Serve, name: &str, value: f64) -> Duration {
-    let began = Instant::now();
-    loop {
-        let now = serve.metric(name).await;
-        if now == value {
-            return began.elapsed();
-        }
-        assert!(began.elapsed() < crate::support::PATIENCE, "{name} stays at {now}");
-        tokio::task::yield_now().await;
-    }
-}
 
 #[tokio::test]
 async fn a_dead_torrent_is_one_failure_for_all_who_ask_at_once() {
@@ -46,9 +33,9 @@ async fn a_storm_of_seeks_leaves_nothing_behind_and_every_byte_is_right() {
     let sandbox = Sandbox::new();
     let serve = Serve::start(sandbox.serve().peer(peer.addr())).await;
     assert!(serve.get(&path(&torrent)).await.body == torrent.content());
-    settles(&serve, "swarmcat_readers", 0.0).await;
+    serve.settles("swarmcat_readers", 0.0).await;
     // The one that asks is the only connection left.
-    settles(&serve, "swarmcat_connections", 1.0).await;
+    serve.settles("swarmcat_connections", 1.0).await;
     let files = serve.files();
 
     let address = serve.address;
@@ -76,8 +63,8 @@ async fn a_storm_of_seeks_leaves_nothing_behind_and_every_byte_is_right() {
     while let Some(client) = clients.join_next().await {
         client.unwrap();
     }
-    settles(&serve, "swarmcat_readers", 0.0).await;
-    settles(&serve, "swarmcat_connections", 1.0).await;
+    serve.settles("swarmcat_readers", 0.0).await;
+    serve.settles("swarmcat_connections", 1.0).await;
     let report = serve.json("GET", &format!("/torrents/{}", torrent.hex())).await;
     assert_eq!(report["readers"], 0);
     let left = serve.files();
@@ -94,9 +81,9 @@ async fn a_reader_that_leaves_a_torrent_that_comes_slowly_is_gone_within_a_secon
     let serve = Serve::start(sandbox.serve().peer(peer.addr())).await;
     let mut playing = serve.send("GET", &path(&torrent), "").await;
     playing.read_exact(&mut [0; 1000]).await.unwrap();
-    settles(&serve, "swarmcat_readers", 1.0).await;
+    serve.settles("swarmcat_readers", 1.0).await;
     drop(playing);
-    let took = settles(&serve, "swarmcat_readers", 0.0).await;
+    let took = serve.settles("swarmcat_readers", 0.0).await;
     assert!(took < Duration::from_secs(1), "{took:?}");
     serve.stop().await;
 }

@@ -15,8 +15,7 @@ use serde_json::{Value, json};
 
 use super::{Bytes, Contestant, Source, clean};
 use crate::{
-    http,
-    measure::Measured,
+    measure::{Measured, http},
     scenario::Work,
     seeder::Trouble,
     swarm::{FILE, Swarm},

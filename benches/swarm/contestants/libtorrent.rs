@@ -5,7 +5,12 @@ use std::path::{Path, PathBuf};
 use rustix::process::Pid;
 
 use super::{Contestant, Served, Source, clean};
-use crate::{http, measure::Measured, scenario::Work, seeder::Trouble, swarm::Swarm};
+use crate::{
+    measure::{Measured, http},
+    scenario::Work,
+    seeder::Trouble,
+    swarm::Swarm,
+};
 
 /// With the Python that has it. Starting the interpreter counts, and is some 0.1 s.
 pub struct Libtorrent(pub PathBuf);

@@ -5,7 +5,12 @@ use std::path::{Path, PathBuf};
 use rustix::process::Pid;
 
 use super::{Contestant, Served, Source, clean};
-use crate::{http, measure::Measured, scenario::Work, seeder::Trouble, swarm::Swarm};
+use crate::{
+    measure::{Measured, http},
+    scenario::Work,
+    seeder::Trouble,
+    swarm::Swarm,
+};
 
 /// From npm. Starting Node counts, and is some 0.2 s.
 pub struct Peerflix(pub PathBuf);

@@ -8,7 +8,12 @@ use std::{
 use rustix::process::Pid;
 
 use super::{Bytes, Contestant, Served, Source, clean};
-use crate::{http, measure::Measured, scenario::Work, seeder::Trouble, swarm::Swarm};
+use crate::{
+    measure::{Measured, http},
+    scenario::Work,
+    seeder::Trouble,
+    swarm::Swarm,
+};
 
 /// The binary.
 pub struct Rqbit(pub PathBuf);
@@ -34,12 +39,24 @@ struct Stream {
     added: OnceLock<Result<(), String>>,
 }
 
+impl Stream {
+    fn add(&self) -> Result<(), Trouble> {
+        let add = || -> Result<(), Trouble> {
+            http::request(self.served.connect()?, "POST", "/torrents", 0, &self.magnet)?;
+            Ok(())
+        };
+        Ok(self.added.get_or_init(|| add().map_err(|trouble| trouble.to_string())).clone()?)
+    }
+}
+
 impl Source for Stream {
     fn open(&self, from: u64) -> Result<Bytes, Trouble> {
-        let add = || -> Result<(), Trouble> {
-            http::request(self.served.connect()?, "POST", "/torrents", 0, &self.magnet).map(drop)
-        };
-        self.added.get_or_init(|| add().map_err(|trouble| trouble.to_string())).clone()?;
+        self.add()?;
         self.served.open(from)
+    }
+
+    fn url(&self) -> Result<String, Trouble> {
+        self.add()?;
+        self.served.url()
     }
 }

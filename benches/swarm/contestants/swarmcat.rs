@@ -9,7 +9,12 @@ use std::{
 use rustix::process::Pid;
 
 use super::{Bytes, Contestant, Served, Source, clean};
-use crate::{http, measure::Measured, scenario::Work, seeder::Trouble, swarm::Swarm};
+use crate::{
+    measure::{Measured, http},
+    scenario::Work,
+    seeder::Trouble,
+    swarm::Swarm,
+};
 
 /// The release build of this tree.
 pub struct Swarmcat;

@@ -19,6 +19,7 @@ pub mod swarmcat;
 pub mod torrent;
 pub mod tracker;
 pub mod transmission;
+pub mod visit;
 pub mod web;
 
 use std::{future::Future, net::SocketAddr, sync::LazyLock, time::Duration};
@@ -43,6 +44,7 @@ pub use self::{
     torrent::{KIB, MIB, Torrent},
     tracker::{Answer, HttpTracker, UdpTracker},
     transmission::Transmission,
+    visit::Visit,
     web::WebServer,
 };
 

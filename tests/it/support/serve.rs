@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use serde_json::Value as Json;
@@ -93,6 +94,19 @@ impl Serve {
         let text = self.get("/metrics").await.text();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
+    }
+
+    /// Waits until a metric without labels has this value; how long that took.
+    pub async fn settles(&self, name: &str, value: f64) -> Duration {
+        let began = Instant::now();
+        loop {
+            let now = self.metric(name).await;
+            if now == value {
+                return began.elapsed();
+            }
+            assert!(began.elapsed() < PATIENCE, "{name} stays at {now}");
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Open file descriptors of the process.

@@ -12,6 +12,7 @@ use std::{
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::Value as Json;
+use swarmcat::core::settings::Settings;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -88,6 +89,14 @@ impl Sandbox {
     /// Every later command is given this configuration file.
     pub fn configure(&mut self, toml: &str) {
         self.config = Some(self.write("swarmcat.toml", toml.as_bytes()));
+    }
+
+    /// For a core that is not behind a command: nobody to ask but this peer.
+    pub fn settings(&self, peer: std::net::SocketAddr) -> Settings {
+        let mut settings = Settings::new(self.temp(), self.state());
+        settings.swarm.peers = vec![peer];
+        (settings.swarm.dht, settings.swarm.use_trackers) = (false, false);
+        settings
     }
 
     /// Where a torrent's data is kept.

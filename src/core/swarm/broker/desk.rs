@@ -8,6 +8,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::SocketAddr,
+    ops::Range,
     time::Duration,
 };
 
@@ -28,10 +29,13 @@ const ABANDON: Duration = Duration::from_secs(45);
 const CHOKED: Duration = Duration::from_secs(1);
 /// This many times slower than the fastest is too slow to bring evidence.
 const VERY_SLOW: f64 = 16.0;
-/// Late blocks are asked of a second peer as long as no more than this many came twice, while little is known of anybody,
-const FREE_REPEATS: u64 = 12;
-/// and later one in so many: what comes twice stays below 3 % of what a reader sees in the first seconds, too.
-const REPEATS_IN: u64 = 50;
+/// Late blocks are asked of a second peer as long as no more than this many for each peer came twice, while little is
+/// known of anybody: a newcomer is asked for four, and its guessed rate is wrong for about half of them,
+const FREE_REPEATS: u64 = 2;
+/// (of so many peers: where there are more, somebody is fast),
+const FREE_PEERS: u64 = 20;
+/// and later one in so many: what comes twice stays at 3 % of the first 32 MiB, and below that of all that follows.
+const REPEATS_IN: u64 = 100;
 /// What librqbit gets to hash a piece that it has all blocks of.
 const LIBRQBITS_TURN: Duration = Duration::from_millis(150);
 /// Pieces fetched on librqbit's behalf that are searched for a missing block: those before them are about to be whole.
@@ -112,15 +116,20 @@ pub struct Desk {
     /// Pieces that librqbit waits for and that are fetched on its behalf.
     adopted: BTreeSet<u32>,
     heads: Vec<Head>,
+    indexes: Vec<Range<u64>>,
     plan: Plan,
     blame: Blame,
     banned: HashSet<SocketAddr>,
     /// What those that left had brought.
     gone: HashMap<SocketAddr, u64>,
+    /// Who they were: a piece may turn out bad after librqbit, which saw it first, closed the link.
+    left: BTreeMap<PeerKey, SocketAddr>,
     next_key: u32,
     tally: Tally,
     /// Bytes that came in vain because we asked for them; what nobody asked for is no reason to ask less.
     repeated: u64,
+    /// Requests on the wire that may come to that.
+    staked: u64,
     actions: Vec<Action>,
 }
 
@@ -134,13 +143,16 @@ impl Desk {
             partials: HashMap::new(),
             adopted: BTreeSet::new(),
             heads: Vec::new(),
+            indexes: Vec::new(),
             plan: Plan::default(),
             blame: Blame::default(),
             banned: HashSet::new(),
             gone: HashMap::new(),
+            left: BTreeMap::new(),
             next_key: 0,
             tally: Tally::default(),
             repeated: 0,
+            staked: 0,
             actions: Vec::new(),
         }
     }
@@ -220,9 +232,7 @@ impl Desk {
     /// A link is gone.
     pub fn leave(&mut self, key: PeerKey, now: Instant) {
         let Some(peer) = self.peers.remove(&key) else { return };
-        if peer.rate.total() > 0 && self.gone.len() < MOST_GONE {
-            *self.gone.entry(peer.address).or_default() += peer.rate.total();
-        }
+        self.remember(key, &peer);
         for Asked { block, .. } in peer.asks {
             if let Some(partial) = self.partials.get_mut(&block.piece) {
                 partial.unask(block.index, key);
@@ -233,6 +243,19 @@ impl Desk {
         // librqbit may have got all of a piece, or not; whoever left may have seen that it was bad.
         self.hash_all(|partial| !partial.hashing && partial.is_full());
         self.fill_all(now);
+    }
+
+    fn remember(&mut self, key: PeerKey, peer: &Peer) {
+        if peer.rate.total() == 0 {
+            return;
+        }
+        if self.gone.len() < MOST_GONE || self.gone.contains_key(&peer.address) {
+            *self.gone.entry(peer.address).or_default() += peer.rate.total();
+        }
+        self.left.insert(key, peer.address);
+        if self.left.len() > MOST_GONE {
+            self.left.pop_first();
+        }
     }
 
     /// A peer said what it has; one that speaks of another number of pieces means another torrent, and is left.
@@ -540,11 +563,15 @@ impl Desk {
 
     fn convict(&mut self, liars: Vec<PeerKey>, now: Instant) {
         for key in liars {
-            let Some(peer) = self.peers.get(&key) else { continue };
-            tracing::info!("peer {} sent bad blocks and is dropped", peer.address);
-            self.banned.insert(peer.address);
-            self.order(key, Order::Leave("it sent bad blocks"));
-            self.leave(key, now);
+            let here = self.peers.get(&key).map(|peer| peer.address);
+            let Some(address) = here.or_else(|| self.left.get(&key).copied()) else { continue };
+            if self.banned.insert(address) {
+                tracing::info!("peer {address} sent bad blocks and is dropped");
+            }
+            for key in self.peers_that(|peer| peer.address == address) {
+                self.order(key, Order::Leave("it sent bad blocks"));
+                self.leave(key, now);
+            }
         }
         if self.blame.is_settled() {
             self.peers.values_mut().for_each(|peer| peer.suspect = false);
@@ -558,6 +585,14 @@ impl Desk {
         let moved = !heads.iter().map(place).eq(self.heads.iter().map(place));
         self.heads = heads;
         if moved {
+            self.refresh(now);
+        }
+    }
+
+    /// What players will ask for out of turn: stretches of the torrent.
+    pub fn set_indexes(&mut self, indexes: Vec<Range<u64>>, now: Instant) {
+        if indexes != self.indexes {
+            self.indexes = indexes;
             self.refresh(now);
         }
     }
@@ -695,7 +730,9 @@ impl Desk {
             peers: &self.peers,
             now,
         };
-        self.plan = scene.plan(&self.heads);
+        self.plan = scene.plan(&self.heads, &self.indexes);
+        let under_way = self.plan.urgent.iter().filter_map(|urgent| self.partials.get(&urgent.piece));
+        self.staked = under_way.map(|partial| partial.repeats() as u64).sum();
         self.peers_that(|peer| !peer.interested).into_iter().for_each(|key| self.show_interest(key));
         self.fill_all(now);
     }
@@ -723,14 +760,19 @@ impl Desk {
 
     fn pick(&mut self, key: PeerKey, now: Instant) -> Option<Block> {
         let peer = self.peers.get(&key)?;
-        let allowed = FREE_REPEATS * u64::from(BLOCK) + self.tally.taken / REPEATS_IN;
-        let may_repeat = self.repeated < allowed;
-        let scene = (may_repeat, now);
+        let scene = (self.may_repeat(), now);
         let urgent = pick_urgent(&mut self.plan, &mut self.partials, &self.geometry, (key, peer), scene);
         if let Some((piece, index)) = urgent {
             return Some(Block { piece, index });
         }
         self.pick_wanted(key).or_else(|| self.pick_adopted(key))
+    }
+
+    /// Whether another copy of a late block is still worth its bytes.
+    fn may_repeat(&self) -> bool {
+        let free = FREE_REPEATS * FREE_PEERS.min(self.peers.len() as u64);
+        let allowed = free * u64::from(BLOCK) + self.tally.taken / REPEATS_IN;
+        self.repeated + self.staked * u64::from(BLOCK) < allowed
     }
 
     /// What librqbit wants of this very peer.
@@ -771,6 +813,7 @@ impl Desk {
         let expected = peer.eta(now);
         peer.ask(block, now);
         if let Some(partial) = self.partials.get_mut(&block.piece) {
+            self.staked += u64::from(partial.place(block.index) == Place::Asked);
             partial.ask(Ask { index: block.index, of: key, at: now, expected });
         }
         self.order(key, Order::Ask(block));

@@ -19,8 +19,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     desk::{Action, Desk, Order, PeerReport, Tally},
+    index::Indexes,
     picker::Head,
-    pieces::{Geometry, PeerKey},
+    pieces::{Block, Geometry, PeerKey},
 };
 use crate::core::{
     content::Content,
@@ -134,7 +135,11 @@ impl Exchange {
 
     /// Whether librqbit need not write this part of a file: the broker did, or the piece is verified.
     pub fn is_written(&self, file: usize, offset: u64) -> bool {
-        let block = self.geometry.block_at(self.content.metainfo().files[file].offset + offset);
+        self.is_here(self.geometry.block_at(self.content.metainfo().files[file].offset + offset))
+    }
+
+    /// Whether a block is on disk, right or not.
+    pub fn is_here(&self, block: Block) -> bool {
         self.content.verified().contains(block.piece) || lock(&self.desk).is_here(block)
     }
 
@@ -189,10 +194,16 @@ impl Exchange {
         let exchange = self.clone();
         AbortOnDropHandle::new(self.runtime.spawn(async move {
             let mut moved = playheads.follow();
+            let mut indexes = Indexes::default();
             let mut ticks = interval(TICK);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
-                exchange.tell(|desk, now| desk.set_heads(exchange.heads(&playheads), now));
+                let heads = playheads.snapshot();
+                let wanted = indexes.wanted(&exchange, &heads);
+                exchange.tell(|desk, now| {
+                    desk.set_heads(exchange.heads(heads), now);
+                    desk.set_indexes(wanted, now);
+                });
                 tokio::select! {
                     // Its sender lives as long as the playheads do.
                     _ = moved.changed() => {}
@@ -202,7 +213,7 @@ impl Exchange {
         }))
     }
 
-    fn heads(&self, playheads: &Playheads) -> Vec<Head> {
+    fn heads(&self, playheads: Vec<(u64, Playhead)>) -> Vec<Head> {
         let files = &self.content.metainfo().files;
         let head = |(_, head): (u64, Playhead)| Head {
             needs: files[head.file].offset + head.needs,
@@ -210,6 +221,6 @@ impl Exchange {
             runway: head.needs.saturating_sub(head.position),
             pace: head.pace,
         };
-        playheads.snapshot().into_iter().map(head).collect()
+        playheads.into_iter().map(head).collect()
     }
 }

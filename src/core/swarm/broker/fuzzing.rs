@@ -135,6 +135,8 @@ impl World {
         let head =
             Head { needs, end: GEOMETRY.total_len, runway: 0, pace: from.is_multiple_of(2).then_some(1e6) };
         self.desk.set_heads(vec![head], self.now);
+        let index = GEOMETRY.total_len.saturating_sub(needs)..GEOMETRY.total_len;
+        self.desk.set_indexes(vec![index; usize::from(from.is_multiple_of(3))], self.now);
     }
 
     /// The peer brings what it was asked for.

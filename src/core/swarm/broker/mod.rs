@@ -38,6 +38,7 @@ mod blame;
 mod desk;
 mod exchange;
 pub(crate) mod fuzzing;
+mod index;
 mod link;
 mod outbox;
 mod peers;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     pieces::{BLOCK, Block},
-    rate::{Rate, UNKNOWN},
+    rate::Rate,
 };
 
 /// Seconds of a peer's rate that are asked of it ahead. More, and an urgent block waits behind what was asked before;
@@ -148,10 +148,7 @@ impl Peer {
 
     /// Bytes a second, guessed when too little is known.
     pub fn pace(&self, now: Instant) -> f64 {
-        match self.rate.per_second(now) {
-            _ if self.silenced => SILENT_RATE,
-            rate => rate.unwrap_or(UNKNOWN).max(1.0),
-        }
+        if self.silenced { SILENT_RATE } else { self.rate.expected(now).max(1.0) }
     }
 
     /// Bytes a second, where enough is known.

@@ -8,6 +8,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    ops::Range,
     time::Duration,
 };
 
@@ -21,6 +22,9 @@ use super::{
 
 /// How far ahead of its reader a piece is urgent, at the rate at which the reader takes or the swarm gives.
 const HORIZON: f64 = 10.0;
+/// A reader that takes bytes at its own rate is a player: with less than this before it, it comes before those who take
+/// whatever comes, and who lose nothing by that. Some bursts of a seed with a limit.
+const RESERVE: f64 = 2.0;
 /// However fast the swarm is, no more bytes are urgent.
 const MOST_URGENT: u64 = 64 << 20;
 /// A block may come this much later than the swarm's best, or the last blocks would find no taker. Measured by the
@@ -34,6 +38,8 @@ const LATE_LOOKS: usize = 2;
 const LATE_AMONG: usize = 8;
 /// Pieces that a plan holds: where they are small, what follows is left to librqbit, or to the next plan.
 const MOST_PIECES: usize = 256;
+/// When a film's index is due: behind what somebody waits for or is about to, before everything that is read ahead.
+const INDEX_DUE: Duration = Duration::from_millis(250);
 /// How much sooner a second copy of a late block must come.
 const SOONER: Duration = Duration::from_millis(100);
 
@@ -55,12 +61,23 @@ pub struct Head {
 pub struct Urgent {
     /// The piece.
     pub piece: u32,
-    /// When the reader needs it.
+    /// When the reader would come to it, had it all bytes before.
     pub due: Instant,
+    /// The reader takes whatever comes, and so needs it as soon as it can be there.
+    pub hungry: bool,
     /// When the swarm could have it, after what is due before it.
     pub expected: Instant,
     /// librqbit asked for it, or for the one before it, and so will come to it.
     pub awaited: bool,
+    /// It is out of turn: librqbit will not come to it before the readers do.
+    pub ahead: bool,
+}
+
+impl Urgent {
+    /// By when it should be there: sooner is of no use, or not to be had.
+    fn wanted(&self) -> Instant {
+        if self.hungry { self.expected } else { self.expected.max(self.due) }
+    }
 }
 
 /// What the readers need soon, and what they wait for in spite of it.
@@ -97,12 +114,13 @@ pub struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// Makes the plan.
-    pub fn plan(&self, heads: &[Head]) -> Plan {
+    /// Makes the plan, for readers and for what players will ask for out of turn: stretches of the torrent.
+    pub fn plan(&self, heads: &[Head], indexes: &[Range<u64>]) -> Plan {
         let known = |peer| (peer, Peer::pace(peer, self.now), Peer::rate(peer, self.now));
         let open: Vec<_> = self.open().map(known).collect();
         let swarm_rate: f64 = open.iter().map(|(_, pace, _)| pace).sum();
         let mut urgent = self.needed(heads, swarm_rate.max(UNKNOWN));
+        urgent.extend(indexes.iter().flat_map(|index| self.indexed(index)));
         urgent.sort_by_key(|urgent| urgent.due);
         let mut seen = HashSet::new();
         urgent.retain(|urgent| seen.insert(urgent.piece));
@@ -114,7 +132,9 @@ impl Scene<'_> {
         }
         // A librqbit that asks for one thing after the other comes to the rest by itself, one that is idle may not.
         let asking = open.iter().any(|(peer, ..)| peer.is_wanted());
-        urgent.retain(|urgent| !(urgent.awaited || asking) || self.is_worth_lending(urgent.piece, &open));
+        urgent.retain(|urgent| {
+            urgent.ahead || !(urgent.awaited || asking) || self.is_worth_lending(urgent.piece, &open)
+        });
         Plan { urgent, settled: 0 }
     }
 
@@ -127,7 +147,9 @@ impl Scene<'_> {
         let mut needed = Vec::new();
         for head in heads {
             // A reader that is out of bytes takes whatever comes, whatever it took before.
-            let pace = head.pace.filter(|_| head.runway > 0).unwrap_or(share).max(1.0);
+            let own = head.pace.filter(|_| head.runway > 0);
+            let (hungry, pace) = (own.is_none(), own.unwrap_or(share).max(1.0));
+            let reserve = if hungry { 0.0 } else { RESERVE };
             let window = ((pace.min(share) * HORIZON) as u64).min(MOST_URGENT / heads.len() as u64);
             let piece_len = u64::from(self.geometry.piece_len);
             // The piece that is needed now, whole, and what the window holds beyond.
@@ -139,11 +161,20 @@ impl Scene<'_> {
                 let this = self.partials.get(&piece).is_some_and(|partial| !partial.awaited().is_empty());
                 let awaited = this || std::mem::replace(&mut before, this);
                 let ahead = (u64::from(piece) * piece_len).saturating_sub(head.needs) + head.runway;
-                let due = self.now + seconds(ahead as f64 / pace);
-                needed.push(Urgent { piece, due, expected: due, awaited });
+                let due = self.now + seconds(ahead as f64 / pace - reserve);
+                needed.push(Urgent { piece, due, hungry, expected: due, awaited, ahead: false });
             }
         }
         needed
+    }
+
+    fn indexed(&self, index: &Range<u64>) -> impl Iterator<Item = Urgent> {
+        let piece_len = u64::from(self.geometry.piece_len);
+        let pieces = (index.start / piece_len) as u32..index.end.div_ceil(piece_len) as u32;
+        let due = self.now + INDEX_DUE;
+        let urgent =
+            move |piece| Urgent { piece, due, hungry: true, expected: due, awaited: false, ahead: true };
+        pieces.filter(|piece| !(self.have)(*piece)).take(MOST_PIECES).map(urgent)
     }
 
     fn remaining(&self, piece: u32) -> f64 {
@@ -201,7 +232,7 @@ pub fn pick_urgent(
         (partial.missing() == 0 && !partial.is_full() && partial.is_open_to(key)).then_some((urgent, partial))
     });
     let late = |(urgent, partial): (&Urgent, &Partial)| {
-        pick_late(partial, key, eta, urgent.due, now).map(|index| (urgent.piece, index))
+        pick_late(partial, key, eta, urgent.wanted(), now).map(|index| (urgent.piece, index))
     };
     asked.take(LATE_LOOKS).find_map(late).or(fresh)
 }
@@ -226,7 +257,7 @@ fn pick_fresh(
         if !peer.has.contains(piece) {
             continue;
         }
-        let in_time = eta <= urgent.expected.max(urgent.due) + SLACK;
+        let in_time = eta <= urgent.wanted() + SLACK;
         let partial = partials.get(&piece);
         // Nobody at all is worse than somebody slow.
         if partial.is_none_or(|partial| partial.is_open_to(key) && (in_time || partial.asks().is_empty())) {
@@ -238,10 +269,11 @@ fn pick_fresh(
     None
 }
 
-/// The latest block of a piece, if this peer would bring it noticeably sooner and the reader would wait for it.
-fn pick_late(partial: &Partial, key: PeerKey, eta: Instant, due: Instant, now: Instant) -> Option<u32> {
+/// The latest block of a piece, if this peer would bring it noticeably sooner and the reader would wait for it when the
+/// rest of the piece is there.
+fn pick_late(partial: &Partial, key: PeerKey, eta: Instant, wanted: Instant, now: Instant) -> Option<u32> {
     let margin = SOONER.max((eta - now) / 2);
-    let is_late = |outlook: Instant| outlook > due && outlook > eta + margin;
+    let is_late = |outlook: Instant| outlook > wanted && outlook > eta + margin;
     let asks = partial.asks();
     let once = |index: u32| asks.iter().filter(|ask| ask.index == index).count() == 1;
     asks.iter()

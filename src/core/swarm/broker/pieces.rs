@@ -211,6 +211,12 @@ impl Partial {
         &self.asks
     }
 
+    /// Requests on the wire for blocks that another peer is asked for as well.
+    pub fn repeats(&self) -> usize {
+        let asked = self.places.len() as u32 - self.missing - self.here;
+        self.asks.len() - asked as usize
+    }
+
     /// A peer is asked for a block.
     pub fn ask(&mut self, ask: Ask) {
         let place = &mut self.places[ask.index as usize];

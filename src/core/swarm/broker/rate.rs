@@ -11,8 +11,9 @@ use tokio::time::Instant;
 const MEMORY: f64 = 3.0;
 /// Before this many bytes there is no telling: four blocks.
 const ENOUGH: u64 = 4 * 16 * 1024;
-/// What a peer that nothing is known of is expected to do: bytes a second.
-pub const UNKNOWN: f64 = 128.0 * 1024.0;
+/// What a peer that nothing is known of is expected to do: bytes a second. Rather too little, as most peers of most
+/// swarms are slow: a stranger that is slower than thought holds up the piece that is needed next.
+pub const UNKNOWN: f64 = 64.0 * 1024.0;
 /// Busy seconds that this expectation counts for: a limiter's burst. The first one comes at the speed of the line, and a
 /// slow seed that is believed at once is asked for all that it can queue of the piece that everybody waits for.
 const DOUBT: f64 = 0.5;
@@ -54,11 +55,17 @@ impl Rate {
 
     /// Bytes a second, once enough came to tell; a silence in the middle of work counts at once.
     pub fn per_second(&self, now: Instant) -> Option<f64> {
-        if self.total < ENOUGH {
-            return None;
-        }
-        let silence = self.since.map_or(0.0, |since| now.saturating_duration_since(since).as_secs_f64());
-        Some(self.bytes / (self.busy + silence))
+        (self.total >= ENOUGH).then(|| self.mean(now))
+    }
+
+    /// Bytes a second as they are to be expected: what nothing is known of is believed to be [`UNKNOWN`], and less with
+    /// every moment in which less came, but not more before enough came to tell.
+    pub fn expected(&self, now: Instant) -> f64 {
+        self.per_second(now).unwrap_or_else(|| self.mean(now).min(UNKNOWN))
+    }
+
+    fn mean(&self, now: Instant) -> f64 {
+        self.bytes / (self.busy + self.silent(now).as_secs_f64())
     }
 
     /// Since when the peer has been asked and silent.

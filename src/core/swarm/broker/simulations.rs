@@ -23,7 +23,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn hungry(from: u64, bytes: u64) -> Vec<Leg> {
-    vec![Leg { from, bytes, pace: None }]
+    vec![Leg { from, bytes, takes: bytes, pace: None }]
 }
 
 /// The swarm of eight: limiters that send in bursts, on loopback.
@@ -34,6 +34,7 @@ fn eight(total: u64) -> Scenario {
         geometry: Geometry { piece_len: 8 << 20, total_len: total },
         peers,
         readers: vec![hungry(0, total.min(32 * MIB))],
+        index: None,
         rqbit: true,
         whole: false,
         seed: 0,
@@ -71,6 +72,7 @@ fn thirty(seed: u64) -> Scenario {
         geometry: Geometry { piece_len: 4 << 20, total_len: 512 * MIB },
         peers: peers.collect(),
         readers: vec![hungry(0, 32 * MIB)],
+        index: None,
         rqbit: true,
         whole: false,
         seed,
@@ -145,13 +147,57 @@ fn thirty_far_peers_bring_the_first_byte_and_a_film() {
     let film = |seed| {
         let mut scenario = thirty(seed);
         let pace = 0.6 * total_rate(&scenario);
-        scenario.readers = vec![vec![Leg { from: 0, bytes: (pace * 60.0) as u64, pace: Some(pace) }]];
+        scenario.readers = vec![vec![Leg { pace: Some(pace), ..hungry(0, (pace * 60.0) as u64)[0] }]];
         scenario
     };
     for outcomes in both(film) {
         let stood_still = of(&outcomes, |o| o.readers[0][0].rebuffered);
         assert!(stood_still < 0.001, "the film stood still for {stood_still} s");
         assert_frugal(&outcomes);
+    }
+}
+
+#[test]
+fn a_films_index_comes_with_its_head_and_does_not_hold_it_up() {
+    // Half a piece behind the film.
+    let index = 252 * MIB - MIB..252 * MIB;
+    let make = |told: bool| {
+        let index = index.clone();
+        move |_| {
+            let mut scenario = eight(index.end);
+            // As a player asks: all of it, of which it takes little before it goes to the index.
+            let legs = [Leg { takes: 64 << 10, ..hungry(0, index.end)[0] }, hungry(index.start, MIB)[0]];
+            scenario.readers = vec![legs.to_vec()];
+            scenario.index = told.then(|| index.clone());
+            scenario
+        }
+    };
+    let limit = (12 * MIB) as f64 / total_rate(&make(true)(0));
+    let took = |outcome: &Outcome| outcome.took;
+    for (told, untold) in both(make(true)).iter().zip(&both(make(false))) {
+        let (head, alone) = (of(told, first_byte(0)), of(untold, first_byte(0)));
+        assert!(head <= 1.05 * alone, "the first byte after {head} s, {alone} s without the index");
+        let (with, without) = (of(told, took), of(untold, took));
+        assert!(with <= 1.3 * limit, "head and index after {} times the limit", with / limit);
+        assert!(with <= 0.9 * without, "head and index after {with} s, {without} s one after the other");
+        assert_frugal(told);
+    }
+}
+
+#[test]
+fn a_film_is_served_before_those_who_take_whatever_comes() {
+    let make = |_| {
+        let mut scenario = eight(256 * MIB);
+        scenario.geometry.piece_len = 2 << 20;
+        let pace = 0.6 * total_rate(&scenario);
+        let film = Leg { pace: Some(pace), ..hungry(0, (pace * 15.0) as u64)[0] };
+        scenario.readers = vec![vec![film], hungry(150 * MIB, 48 * MIB)];
+        scenario
+    };
+    for outcomes in both(make) {
+        // With one piece before it, at the very beginning, it may.
+        let stood_still = of(&outcomes, |o| o.readers[0][0].rebuffered);
+        assert!(stood_still < 0.2, "the film stood still for {stood_still} s");
     }
 }
 
@@ -162,6 +208,7 @@ fn four(lies: f64, seed: u64) -> Scenario {
         geometry: Geometry { piece_len: 1 << 20, total_len: 64 * MIB },
         peers,
         readers: vec![hungry(0, 64 * MIB)],
+        index: None,
         rqbit: true,
         whole: true,
         seed,
@@ -244,13 +291,13 @@ fn chaos(seed: u64) -> Scenario {
             .map(|_| {
                 let from = rng.random_range(0..total_len);
                 let pace = rng.random_bool(0.4).then(|| rng.random_range(1e5..2e6));
-                Leg { from, bytes: rng.random_range(0..=total_len - from), pace }
+                Leg { pace, ..hungry(from, rng.random_range(0..=total_len - from))[0] }
             })
             .collect()
     });
     let readers = readers.collect();
     let rqbit = rng.random_bool(0.8);
-    Scenario { geometry, peers, readers, rqbit, whole: rqbit, seed }
+    Scenario { geometry, peers, readers, index: None, rqbit, whole: rqbit, seed }
 }
 
 #[test]
@@ -272,6 +319,7 @@ fn many(peers: usize, pieces: u64) -> Scenario {
         peers: (0..peers).map(nature).collect(),
         geometry: Geometry { piece_len, total_len: u64::from(piece_len) * pieces },
         readers: vec![hungry(0, 32 * MIB)],
+        index: None,
         rqbit: true,
         whole: false,
         seed: 1,

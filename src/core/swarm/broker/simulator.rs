@@ -10,6 +10,7 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet},
     net::{Ipv4Addr, SocketAddr},
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -46,6 +47,8 @@ pub struct Scenario {
     pub peers: Vec<Nature>,
     /// What each reader does, one leg after the other.
     pub readers: Vec<Vec<Leg>>,
+    /// A film's index, of which the desk hears with the first block.
+    pub index: Option<Range<u64>>,
     /// Whether a librqbit asks as well.
     pub rqbit: bool,
     /// Until librqbit has everything, not only until the readers are done.
@@ -267,6 +270,9 @@ impl World {
         }
         let heads: Vec<_> = self.readers.iter().filter_map(Reader::head).collect();
         self.desk.set_heads(heads, self.now);
+        let told = self.has(0) || self.desk.is_here(Block { piece: 0, index: 0 });
+        let index = self.scenario.index.clone().filter(|_| told);
+        self.desk.set_indexes(index.into_iter().collect(), self.now);
     }
 
     fn join(&mut self, index: usize) {

@@ -304,6 +304,23 @@ fn who_alone_sent_a_bad_piece_is_dropped_at_once() {
 }
 
 #[test]
+fn a_liar_on_whom_librqbit_hangs_up_first_is_banned_all_the_same() {
+    let mut table = Table::new();
+    let liar = table.seed();
+    for index in 0..BLOCKS {
+        table.want(liar, block(0, index));
+        table.deliver(liar, block(0, index));
+    }
+    table.desk.leave(liar, table.now);
+    assert!(table.desk.take_actions().contains(&Action::Hash { piece: 0, digests: false }));
+    let address = SocketAddr::from(([127, 0, 0, 1], 1));
+    let again = table.desk.join(address, table.now);
+    table.desk.hashed(0, false, &vec![6; BLOCKS as usize], table.now);
+    assert!(table.desk.is_banned(address));
+    assert!(table.orders(again).contains(&Order::Leave("it sent bad blocks")), "and its next link ends");
+}
+
+#[test]
 fn of_several_senders_of_a_bad_piece_the_liar_is_found_by_a_copy_of_one_peer() {
     let mut table = Table::new();
     let (liar, honest) = (table.seed(), table.seed());
@@ -400,14 +417,11 @@ fn pieces_that_do_not_exist_are_had_by_nobody() {
     for piece in [PIECES, PIECES + 7, u32::MAX] {
         assert!(!table.desk.has(key, piece, table.now));
     }
-    assert!(table.desk.has(key, PIECES - 1, table.now));
-    assert!(!table.desk.has(key, PIECES - 1, table.now), "that is no news");
+    assert!(table.desk.has(key, 3, table.now));
+    assert!(!table.desk.has(key, 3, table.now), "that is no news");
     table.desk.unchoked(key, table.now);
     table.reader();
-    assert_eq!(
-        table.asked(key),
-        [block(PIECES - 1, 0), block(PIECES - 1, 1), block(PIECES - 1, 2), block(PIECES - 1, 3)]
-    );
+    assert_eq!(table.asked(key), [0, 1, 2, 3].map(|index| block(3, index)));
 }
 
 #[test]
@@ -431,7 +445,7 @@ fn however_little_or_much_a_peer_says_that_it_queues_it_is_asked_for_some() {
         assert!((1..=2 * QUEUE).contains(&table.desk.peers[&key].queue));
         table.desk.unchoked(key, table.now);
         table.reader();
-        for _ in 0..PIECES * BLOCKS {
+        for _ in 0..PIECES / 2 * BLOCKS {
             table.now += Duration::from_millis(1);
             let next = table.open_asks(key)[0];
             table.deliver(key, next);
@@ -463,4 +477,38 @@ fn a_flood_of_small_messages_costs_less_than_a_look_each() {
     assert!(orders < 500, "{orders} orders");
     table.pass(Duration::from_millis(50));
     assert!(!table.open_asks(flooder).is_empty(), "it is asked again at the next look at the clock");
+}
+
+#[test]
+fn what_is_read_ahead_follows_the_rate_at_which_the_reader_takes() {
+    let ahead = |pace: Option<f64>| {
+        let mut table = Table::of(2000);
+        (0..16).for_each(|_| _ = table.seed());
+        let runway = u64::from(BLOCKS * BLOCK);
+        let end = 2000 * runway;
+        table.desk.set_heads(vec![Head { needs: runway, end, runway, pace }], table.now);
+        table.desk.urgent().count()
+    };
+    let piece = f64::from(BLOCKS * BLOCK);
+    assert_eq!(ahead(Some(piece / 2.0)), 5, "ten seconds' worth");
+    assert_eq!(ahead(Some(piece * 2.0)), 20);
+    let whatever_comes = ahead(None);
+    assert!(whatever_comes > 100, "{whatever_comes}");
+    assert_eq!(ahead(Some(piece * 1e6)), whatever_comes, "no more than the swarm gives");
+}
+
+#[test]
+fn an_index_is_asked_for_behind_what_a_reader_waits_for_and_before_what_is_read_ahead() {
+    let mut table = Table::new();
+    table.reader();
+    let piece = u64::from(BLOCKS * BLOCK);
+    let index = 9 * piece + 5..10 * piece + 1;
+    table.desk.set_indexes(vec![index], table.now);
+    let order: Vec<u32> = table.desk.urgent().collect();
+    assert_eq!(order[..3], [0, 9, 10]);
+    (0..3).for_each(|_| _ = table.seed());
+    let order: Vec<u32> = table.desk.urgent().take(3).collect();
+    assert_eq!(order, [0, 9, 10]);
+    table.desk.set_indexes(Vec::new(), table.now);
+    assert!(!table.desk.urgent().take(3).any(|piece| piece == 9), "nobody plays it any more");
 }

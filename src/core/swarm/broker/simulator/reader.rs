@@ -8,7 +8,10 @@ use crate::core::swarm::broker::{picker::Head, pieces::Geometry};
 #[derive(Debug, Clone, Copy)]
 pub struct Leg {
     pub from: u64,
+    /// What is asked for.
     pub bytes: u64,
+    /// What of it is waited for.
+    pub takes: u64,
     /// Bytes a second that are played; `None` takes whatever comes.
     pub pace: Option<f64>,
 }
@@ -65,7 +68,7 @@ impl Reader {
 
     pub fn look(&mut self, now: Instant, geometry: &Geometry, has: impl Fn(u32) -> bool) {
         while let Some(leg) = self.legs.get(self.leg).copied() {
-            let end = leg.from + leg.bytes;
+            let end = leg.from + leg.takes;
             self.play(leg, now);
             let before = self.needs;
             let piece_len = u64::from(geometry.piece_len);
@@ -93,7 +96,7 @@ impl Reader {
         let (Some(pace), Some(_)) = (leg.pace, self.seen[self.leg].first_byte) else { return };
         let wished = self.position + pace * elapsed;
         self.position = wished.min(self.needs as f64);
-        if self.needs < leg.from + leg.bytes {
+        if self.needs < leg.from + leg.takes {
             self.seen[self.leg].rebuffered += (wished - self.position) / pace;
         }
     }

@@ -1,4 +1,4 @@
-//! As much of an HTTP client as the contestants' servers need.
+//! As much of an HTTP client as the measured servers need, and an address for them to listen at.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -9,12 +9,10 @@ use std::{
 use rand::Rng;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
-use crate::seeder::Trouble;
-
 /// Far above what any answer takes; only so that a hang ends as an error.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Most of them do not tell which port they got, so they are told one: below those that the kernel gives to whoever
+/// Most servers do not tell which port they got, so they are told one: below those that the kernel gives to whoever
 /// asks for any, because such a one may be somebody else's by the time that it is wanted.
 pub fn free_address() -> io::Result<SocketAddr> {
     let mut random = rand::rng();
@@ -29,27 +27,27 @@ pub fn free_address() -> io::Result<SocketAddr> {
 }
 
 /// Connects as soon as the process listens, or fails once it has ended.
-pub fn connect(address: SocketAddr, server: Pid) -> Result<TcpStream, Trouble> {
+pub fn connect(address: SocketAddr, server: Pid) -> io::Result<TcpStream> {
     let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     loop {
         if let Ok(stream) = TcpStream::connect(address) {
             return Ok(stream);
         }
         if waitid(WaitId::Pid(server), ended)?.is_some() {
-            return Err("ended before it listened".into());
+            return Err(io::Error::other("ended before it listened"));
         }
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// One request from byte `from` on, as curl would send it; the body of a good answer.
+/// One request as curl would send it, for what is there from byte `from` on; the body of a good answer.
 pub fn request(
     mut stream: TcpStream,
     method: &str,
     target: &str,
     from: u64,
     body: &str,
-) -> Result<BufReader<TcpStream>, Trouble> {
+) -> io::Result<BufReader<TcpStream>> {
     stream.set_read_timeout(Some(PATIENCE))?;
     let head =
         format!("{method} {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", stream.peer_addr()?);
@@ -59,7 +57,7 @@ pub fn request(
     reader.read_line(&mut line)?;
     if !line.contains(" 20") {
         reader.read_to_string(&mut line)?;
-        return Err(format!("answered: {line}").into());
+        return Err(io::Error::other(format!("{method} {target}: {line}")));
     }
     while !line.trim().is_empty() {
         line.clear();

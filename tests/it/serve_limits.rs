@@ -1,0 +1,99 @@
+//! What `serve` keeps open and on disk, for how long, and for whom it remembers a failure.
+
+use std::time::Duration;
+
+use swarmcat::core::{Streamer, streamer::Request};
+use tokio::{io::AsyncReadExt, net::TcpStream};
+
+use crate::support::{
+    Answer, Behaviour, HttpTracker, MIB, Peer, Sandbox, Serve, Torrent,
+    serve::{path, succeeds},
+};
+
+const DEAD: &str = "453475aec9bb4de3423649db8aa3cd2312538ca7";
+
+/// Two films, a server that knows who has them, and somebody who reads the first, which does not come any further.
+struct Cinema {
+    sandbox: Sandbox,
+    serve: Serve,
+    films: [Torrent; 2],
+    reader: TcpStream,
+    _peers: [Peer; 2],
+}
+
+impl Cinema {
+    async fn open(config: &str) -> Self {
+        let films = ["first.mkv", "second.mkv"].map(|name| Torrent::single(name, 2 * MIB).build());
+        let first = Peer::start(&films[0], Behaviour::StallAfter { blocks: 8 }).await;
+        let second = Peer::serving(&films[1]).await;
+        let mut sandbox = Sandbox::new();
+        sandbox.configure(config);
+        let serve = Serve::start(sandbox.serve().peer(first.addr()).peer(second.addr())).await;
+        let mut reader = serve.send("GET", &path(&films[0]), "").await;
+        reader.read_exact(&mut [0; 1000]).await.unwrap();
+        Self { sandbox, serve, films, reader, _peers: [first, second] }
+    }
+
+    /// The second film is refused for as long as somebody reads the first, and then plays.
+    async fn plays_the_second_once_nobody_reads_the_first(self, status: u16, kind: &str) -> Sandbox {
+        let Self { sandbox, serve, films, reader, .. } = self;
+        let refused = serve.get(&path(&films[1])).await;
+        assert_eq!((refused.status, refused.kind().as_str()), (status, kind), "{}", refused.text());
+        drop(reader);
+        serve.settles("swarmcat_readers", 0.0).await;
+        let played = serve.get(&path(&films[1])).await;
+        assert!(played.status == 200 && played.body == films[1].content(), "{}", played.status);
+        serve.stop().await;
+        sandbox
+    }
+}
+
+#[tokio::test]
+async fn a_torrent_that_nobody_reads_gives_way_and_one_that_is_read_does_not() {
+    let cinema = Cinema::open("max_torrents = 1").await;
+    cinema.plays_the_second_once_nobody_reads_the_first(503, "busy").await;
+}
+
+#[tokio::test]
+async fn the_disk_that_torrents_may_take_is_kept_to_while_one_plays() {
+    let cinema = Cinema::open("max_disk = \"3MiB\"").await;
+    let first = cinema.films[0].clone();
+    let sandbox = cinema.plays_the_second_once_nobody_reads_the_first(507, "storage").await;
+    assert!(!sandbox.torrent_dir(&first).exists(), "what nobody reads made room");
+    assert!(sandbox.failed().is_empty(), "a full disk is not the torrent's fault");
+}
+
+#[tokio::test]
+async fn a_torrent_goes_on_for_its_grace_after_its_last_reader_and_then_pauses() {
+    let torrent = Torrent::single("film.mkv", 2 * MIB).build();
+    let peer = Peer::start(&torrent, Behaviour::StallAfter { blocks: 8 }).await;
+    let sandbox = Sandbox::new();
+    let streamer = Streamer::new(sandbox.settings(peer.addr()));
+    let opened = streamer.open(Request::of(torrent.hex().parse().unwrap())).await.unwrap();
+    let hash = torrent.hex().parse().unwrap();
+    streamer.let_go_of_idle(Duration::ZERO);
+    assert!(streamer.is_open(&hash), "somebody reads it");
+    drop(opened);
+    streamer.let_go_of_idle(Duration::from_secs(3600));
+    assert!(streamer.is_open(&hash) && peer.counts().open > 0, "it has its grace");
+    streamer.let_go_of_idle(Duration::ZERO);
+    assert!(!streamer.is_open(&hash));
+    peer.wait_for("the end of its connections", |counts| counts.open == 0).await;
+    assert!(sandbox.torrent_dir(&torrent).exists(), "what came is kept");
+}
+
+#[tokio::test]
+async fn a_failure_may_count_for_the_one_who_asked_alone() {
+    let tracker = HttpTracker::start(Answer::empty()).await;
+    let mut sandbox = Sandbox::new();
+    sandbox.configure("[cooldown]\nscope = \"client\"");
+    let serve = Serve::start(sandbox.serve().tracker(tracker.url()).impatient()).await;
+    let target = format!("/stream/proxy/{DEAD}");
+    assert_eq!(serve.get(&target).await.kind(), "no_peers");
+    assert_eq!(serve.get(&target).await.kind(), "cooldown");
+    let other = ["curl", "-s", "--interface", "127.0.0.2", &serve.url(&target)];
+    let told = String::from_utf8(succeeds(sandbox.root(), &other).await).unwrap();
+    assert!(told.contains("\"no_peers\""), "an attempt of its own: {told}");
+    assert_eq!(sandbox.failed().len(), 2);
+    serve.stop().await;
+}
