@@ -14,19 +14,21 @@ use std::{
     net::SocketAddr,
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Arc, OnceLock},
 };
 
 use sha1::{Digest, Sha1};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    Error, lock,
+    Error,
     metainfo::{BLOCK, FileEntry, Metainfo},
     pieces::PieceSet,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        lock,
+    },
 };
 
 const METAINFO_FILE: &str = "metainfo.torrent";

@@ -3,6 +3,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    process::Stdio,
     sync::{Arc, Mutex},
 };
 
@@ -15,8 +16,8 @@ use tokio::{
 };
 
 use crate::support::{
-    Actor, Answer, Behaviour, ClosedPort, DhtNode, HttpTracker, Libtorrent, MIB, Peer, Sandbox, Serve,
-    Signal, Torrent, WebServer, web::Reply,
+    Actor, Answer, Behaviour, ClosedPort, DhtNode, HttpTracker, Libtorrent, MIB, Peer, Run, Sandbox, Serve,
+    Signal, Torrent, WebServer, process, web::Reply,
 };
 
 const SECRET: &str = "0123secretpasskey";
@@ -194,6 +195,43 @@ async fn a_server_that_was_asked_for_no_torrent_talks_to_nobody() {
     assert_eq!(addressed(&calls), [""; 0]);
 }
 
+/// Frames that a process sent by `out`, the only way out of a network of its own, as the kernel counts them.
+fn frames_out(run: &Run) -> u64 {
+    let devices = std::fs::read_to_string(format!("/proc/{}/net/dev", run.pid())).unwrap();
+    let out = devices.lines().find_map(|line| line.trim().strip_prefix("out:")).expect(&devices);
+    // Eight numbers about what came; then the bytes and the frames that went.
+    out.split_whitespace().nth(9).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn no_frame_leaves_the_machine_before_a_torrent_is_asked_for() {
+    let sandbox = Sandbox::new();
+    let socket = sandbox.path("s.sock");
+    let place = format!("unix:{}", socket.display());
+    // With everything that could look for peers; the address is nobody's (TEST-NET-1).
+    let serve = sandbox.swarmcat(["serve", "--listen", &place, "--lsd", "--dht-bootstrap", "192.0.2.1:6881"]);
+    let run = serve.impatient().with_a_way_out().spawn();
+    run.wait_for_line("where it listens", |line| line.starts_with("listening on ")).await;
+    let ask = |method: &str, target: &str| {
+        let url = format!("http://localhost{target}");
+        let mut curl = std::process::Command::new("curl");
+        process::output(
+            curl.args(["-s", "-X", method, "--unix-socket"]).arg(&socket).arg(url).stdout(Stdio::piped()),
+        )
+        .stdout
+    };
+    for target in ["/health", "/metrics", "/torrents", "/admin/failed-torrents", "/", "/openapi.json"] {
+        assert!(!ask("GET", target).is_empty(), "{target}");
+    }
+    assert!(!ask("POST", "/admin/cleanup").is_empty());
+    assert_eq!(frames_out(&run), 0);
+    let torrent = Torrent::single("looked for.bin", MIB).build();
+    ask("POST", &format!("/torrents/{}", torrent.hex()));
+    assert!(frames_out(&run) > 0, "the kernel counts what leaves");
+    run.signal(Signal::TERM);
+    run.finish().await.code(143);
+}
+
 #[tokio::test]
 async fn commands_that_need_no_network_open_no_socket() {
     let torrent = Torrent::single("listed.bin", MIB).build();
@@ -218,6 +256,8 @@ async fn no_log_and_no_error_has_a_passkey() {
     let torrent = Torrent::single("passkey.bin", MIB).build();
     let closed = ClosedPort::reserve();
     let peer = Peer::start(&torrent, Behaviour::NeverUnchoke).await;
+    let seed = Peer::serving(&torrent).await;
+    let mut exits = std::collections::BTreeSet::new();
     let answers = [
         Answer::empty(),
         Answer::Failure("no".into()),
@@ -225,6 +265,7 @@ async fn no_log_and_no_error_has_a_passkey() {
         Answer::Garbage,
         Answer::Redirect(format!("http://{}/{SECRET}/announce", closed.addr())),
         Answer::Peers(vec![peer.addr()]),
+        Answer::Peers(vec![seed.addr()]),
     ];
     for answer in answers {
         let tracker = HttpTracker::start(answer.clone()).await;
@@ -243,8 +284,10 @@ async fn no_log_and_no_error_has_a_passkey() {
             assert!(tracker.announces().len() + tracker.requests().len() > 0, "{}", run.report());
             assert!(!run.stderr_text().contains(SECRET), "{answer:?}, {form}: {}", run.stderr_text());
             assert!(sandbox.failed().iter().all(|row| !row.reason.contains(SECRET)));
+            exits.insert(run.exit);
         }
     }
+    assert!(exits.contains(&0) && exits.len() > 1, "runs that succeed and runs that fail: {exits:?}");
 }
 
 #[tokio::test]

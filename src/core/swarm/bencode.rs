@@ -1,6 +1,7 @@
 //! What strangers send, before a decoder sees it: bencode that keeps to its own rules and to ours.
 //!
-//! librqbit's decoder reads a number of any length into 64 bits, which wraps or panics; here it is refused.
+//! librqbit's decoder reads a number of any length into as many bits as are asked for, which wraps or panics. Here what does
+//! not fit into 64 is refused; fewer must not be asked for.
 
 use std::borrow::Cow;
 

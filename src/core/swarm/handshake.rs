@@ -252,11 +252,11 @@ impl Assembly {
         }
         #[derive(serde::Deserialize)]
         struct Messages {
-            ut_metadata: Option<u8>,
+            ut_metadata: Option<u64>,
         }
         let (hello, _): (Hello, _) =
             decode(payload).ok_or(Unhelpful::Protocol("its extended handshake is broken"))?;
-        let number = hello.m.and_then(|m| m.ut_metadata).filter(|number| *number != 0);
+        let number = hello.m.and_then(|m| u8::try_from(m.ut_metadata?).ok()).filter(|number| *number != 0);
         match (number, hello.metadata_size) {
             (Some(their_ut_metadata), Some(size)) if (1..=MAX_METAINFO).contains(&size) => Ok(Assembly {
                 info: vec![0; size],
@@ -284,7 +284,7 @@ impl Assembly {
     fn take(&mut self, payload: &[u8]) -> Result<Option<usize>, Unhelpful> {
         #[derive(serde::Deserialize)]
         struct Header {
-            msg_type: u8,
+            msg_type: u64,
             piece: usize,
         }
         let (header, data): (Header, _) =

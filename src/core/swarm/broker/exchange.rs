@@ -5,7 +5,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -30,9 +30,9 @@ use super::{
 };
 use crate::core::{
     content::Content,
-    lock,
     playhead::{Playhead, Playheads},
     status::{Milestone, PeerReport, Timeline},
+    sync::{Mutex, lock},
 };
 
 /// How often the desk looks at the clock: a tenth of what a waiting reader notices.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,8 +14,8 @@ use super::{
     pieces::{BLOCK, Block, Geometry, PeerKey},
 };
 use crate::core::{
-    lock,
     swarm::wire::{Frame, MAX_FRAME, cancel, frame_len, parse, piece_head, request},
+    sync::{Mutex, lock},
 };
 
 /// Peers at once; more only make the same things rarer.

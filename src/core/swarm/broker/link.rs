@@ -595,7 +595,7 @@ struct Words {
 fn hello_of(payload: &[u8]) -> Words {
     #[derive(serde::Deserialize)]
     struct Hello<'a> {
-        reqq: Option<u32>,
+        reqq: Option<u64>,
         #[serde(borrow)]
         v: Option<&'a [u8]>,
     }

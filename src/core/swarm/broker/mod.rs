@@ -9,7 +9,7 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroU32,
-    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -29,10 +29,10 @@ use super::{
 };
 use crate::core::{
     content::Content,
-    lock,
     playhead::Playheads,
     source::InfoHash,
     status::{PeerReport, PeerState, Timeline},
+    sync::{Mutex, lock},
 };
 
 mod blame;

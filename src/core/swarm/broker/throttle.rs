@@ -3,12 +3,12 @@
 //! librqbit's own limit counts what it asks for and knows nothing of what the broker asks by itself. So it is reading
 //! that is held back here: a peer finds its socket full, sends more slowly, and is asked for less.
 
-use std::{num::NonZeroU32, sync::Mutex, time::Duration};
+use std::{num::NonZeroU32, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
 use super::peers::seconds;
-use crate::core::lock;
+use crate::core::sync::{Mutex, lock};
 
 /// What may be caught up on of the time in which nobody read: some turns of a busy runtime, and nothing that a line
 /// with this limit would notice.
