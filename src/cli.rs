@@ -7,9 +7,17 @@ mod args;
 
 use std::{ffi::OsString, iter::successors, path::PathBuf, time::Duration};
 
-use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, parser::ValueSource};
+use clap::{
+    ArgMatches, CommandFactory as _, FromArgMatches as _,
+    error::{ContextKind, ContextValue},
+    parser::ValueSource,
+};
 
-use crate::{app::stream::StreamRequest, config::Layer, core::source::InfoHash};
+use crate::{
+    app::stream::StreamRequest,
+    config::{Layer, values},
+    core::source::InfoHash,
+};
 
 /// A command line that was understood.
 #[derive(Debug)]
@@ -57,6 +65,16 @@ pub enum Command {
 pub struct Told(clap::Error);
 
 impl Told {
+    /// Secrets are not printed: what goes wrong in a service ends up in a log.
+    fn about(mut error: clap::Error) -> Self {
+        if let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg)
+            && values::is_secret(flag.split(' ').next().unwrap_or_default())
+        {
+            error.insert(ContextKind::InvalidValue, ContextValue::String("(not shown)".into()));
+        }
+        Told(error)
+    }
+
     /// Prints it where it belongs and answers the exit code: 0 for what was asked for, 2 for mistakes.
     pub fn print(&self) -> u8 {
         // Nobody is left to be told that stdout or stderr is closed.
@@ -67,8 +85,8 @@ impl Told {
 
 /// Reads a command line (with the program's name in front) and the `SWARMCAT_…` environment.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Told> {
-    let matches = command().try_get_matches_from(args).map_err(Told)?;
-    let typed = args::Cli::from_arg_matches(&matches).map_err(Told)?;
+    let matches = command().try_get_matches_from(args).map_err(Told::about)?;
+    let typed = args::Cli::from_arg_matches(&matches).map_err(Told::about)?;
     let mut invocation = typed.into_plain();
     let swarm = &mut invocation.layer.swarm;
     add_listed(&mut swarm.peers, &matches, "peer");

@@ -168,10 +168,10 @@ pub const ROWS: &[Row] = &[
     ),
     row(
         "F8",
-        "the only seed dies and is back after 10 s, where it was",
-        "the same stream goes on 15 s later at most, every byte right",
+        "the only seed dies and returns after 10 s on the same port",
+        "the same stream goes on within 15 s",
         (0, 10),
-        Counting(&["network_faults::a_seed_that_is_away_for_ten_seconds_is_found_again"]),
+        Counting(&["network_faults::the_only_seed_is_waited_for_when_it_dies"]),
     ),
     row(
         "F8b",
@@ -183,7 +183,7 @@ pub const ROWS: &[Row] = &[
     row(
         "F9",
         "the network is away for 5, 30 and 20 s (with a stall time of 10 s); a viewer's cable is cut",
-        "goes on; a defined error; the viewer is let go",
+        "goes on within 15 s; a defined error; the viewer is let go",
         (0, 3),
         Counting(&["network_faults::a_network_that_goes_away_and_comes_back_is_waited_for"]),
     ),

@@ -485,3 +485,17 @@ fn short_help_of_cleanup() {
                                bar, plain, json, none]
     ");
 }
+
+#[test]
+fn no_error_shows_a_secret() {
+    for line in [
+        "serve --token hunter2",
+        "stream x --proxy http://user:hunter2@a:1",
+        "stream x --tracker ftp://t.example/hunter2",
+        "--tracker ftp://t.example/hunter2 stream x",
+    ] {
+        let error = refused(line);
+        assert!(!error.contains("hunter2") && error.contains("not shown"), "{error}");
+    }
+    assert!(refused("stream x --peer hunter2").contains("hunter2"), "what is no secret is shown");
+}

@@ -36,7 +36,7 @@ pub(super) fn read_trackers(path: &Path) -> Result<Vec<Url>, Error> {
             continue;
         }
         let tracker = values::tracker(line).map_err(|expected| {
-            Error::Usage(format!("{}, line {}: {line:?}: {expected}", path.display(), number + 1))
+            Error::Usage(format!("{}, line {}: {expected}", path.display(), number + 1))
         })?;
         trackers.push(tracker);
     }
@@ -55,10 +55,20 @@ fn fault(text: &str, key: &str, error: &toml::de::Error) -> String {
     let line = text.as_bytes().iter().take(at).filter(|&&byte| byte == b'\n').count();
     let message = error.message().replacen("unknown field", "unknown key", 1);
     let subject = match key {
-        "" | "." => text.lines().nth(line).unwrap_or_default().trim(),
+        "" | "." => presentable(text.lines().nth(line).unwrap_or_default().trim()),
         key => key,
     };
     format!("line {}: {subject}: {message}{}", line + 1, spelling(key, &message))
+}
+
+/// As much of a line as has no secret.
+fn presentable(line: &str) -> &str {
+    let end = match line.split_once('=') {
+        Some((key, _)) if values::is_secret(key.trim()) => key.len(),
+        _ if line.contains("://") => line.find(['"', '\'']).unwrap_or(0),
+        _ => line.len(),
+    };
+    line[..end].trim()
 }
 
 /// Flags are spelt with dashes, keys with underscores: the one mistake worth a word of its own.
@@ -118,20 +128,28 @@ pub(super) mod de {
         }
     }
 
-    /// One value, by the function that reads it.
-    struct One<T>(fn(&str) -> Result<T, String>);
+    /// One value: the function that reads it, and how an error shows it.
+    struct One<T>(fn(&str) -> Result<T, String>, fn(&str) -> String);
+
+    fn shown(text: &str) -> String {
+        format!("{text:?}: ")
+    }
+
+    fn hidden(_: &str) -> String {
+        String::new()
+    }
 
     impl<'de, T> DeserializeSeed<'de> for One<T> {
         type Value = T;
 
         fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
             let text = deserializer.deserialize_any(Text)?;
-            (self.0)(&text).map_err(|expected| D::Error::custom(format!("{text:?}: {expected}")))
+            (self.0)(&text).map_err(|expected| D::Error::custom((self.1)(&text) + &expected))
         }
     }
 
     /// A list of them; each has its own place in the file, and so in an error.
-    struct Many<T>(fn(&str) -> Result<T, String>);
+    struct Many<T>(fn(&str) -> Result<T, String>, fn(&str) -> String);
 
     impl<'de, T> Visitor<'de> for Many<T> {
         type Value = Vec<T>;
@@ -142,7 +160,7 @@ pub(super) mod de {
 
         fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
             let mut values = Vec::new();
-            while let Some(value) = list.next_element_seed(One(self.0))? {
+            while let Some(value) = list.next_element_seed(One(self.0, self.1))? {
                 values.push(value);
             }
             Ok(values)
@@ -153,20 +171,34 @@ pub(super) mod de {
         deserializer: D,
         read: fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>, D::Error> {
-        One(read).deserialize(deserializer).map(Some)
+        One(read, shown).deserialize(deserializer).map(Some)
+    }
+
+    fn secret<'de, D: Deserializer<'de>, T>(
+        deserializer: D,
+        read: fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, D::Error> {
+        One(read, hidden).deserialize(deserializer).map(Some)
     }
 
     fn many<'de, D: Deserializer<'de>, T>(
         deserializer: D,
         read: fn(&str) -> Result<T, String>,
     ) -> Result<Option<Vec<T>>, D::Error> {
-        deserializer.deserialize_any(Many(read)).map(Some)
+        deserializer.deserialize_any(Many(read, shown)).map(Some)
+    }
+
+    fn secrets<'de, D: Deserializer<'de>, T>(
+        deserializer: D,
+        read: fn(&str) -> Result<T, String>,
+    ) -> Result<Option<Vec<T>>, D::Error> {
+        deserializer.deserialize_any(Many(read, hidden)).map(Some)
     }
 
     macro_rules! readers {
-        ($($name:ident: $many_or_one:ident($read:expr) -> $value:ty;)*) => {$(
+        ($($name:ident: $how:ident($read:expr) -> $value:ty;)*) => {$(
             pub fn $name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<$value>, D::Error> {
-                $many_or_one(deserializer, $read)
+                $how(deserializer, $read)
             }
         )*};
     }
@@ -179,15 +211,15 @@ pub(super) mod de {
         count: one(values::count) -> NonZeroU32;
         port: one(values::port) -> u16;
         peer_limit: one(values::peer_limit) -> usize;
-        proxy: one(values::proxy) -> Url;
+        proxy: secret(values::proxy) -> Url;
         device: one(values::device) -> String;
         log_format: one(LogFormat::read) -> LogFormat;
         progress: one(ProgressMode::read) -> ProgressMode;
         peers: many(values::peer) -> Vec<SocketAddr>;
-        trackers: many(values::tracker) -> Vec<Url>;
+        trackers: secrets(values::tracker) -> Vec<Url>;
         hosts: many(values::host_port) -> Vec<String>;
         places: many(values::place) -> Vec<Place>;
-        token: one(Token::read) -> Token;
+        token: secret(Token::read) -> Token;
         http_url: one(values::http_url) -> Url;
         host_names: many(guard::host_name) -> Vec<HostName>;
         origins: many(values::origin) -> Vec<String>;

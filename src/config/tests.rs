@@ -199,7 +199,7 @@ fn the_file_says_how_serve_serves() {
     assert_eq!(serving.limits.silence, Duration::from_secs(10));
     let default = self::serving("");
     assert!(default.places.is_empty() && default.policy.token.is_none() && !default.policy.private_peers);
-    insta::assert_snapshot!(fault("[serve]\ntoken = \"short\""), @r#"line 2: serve.token: "short": expected at least 16 letters, digits, or any of - . _ ~ (try: openssl rand -hex 16)"#);
+    insta::assert_snapshot!(fault("[serve]\ntoken = \"short\""), @r#"line 2: serve.token: expected at least 16 letters, digits, or any of - . _ ~ (try: openssl rand -hex 16)"#);
 }
 
 fn serving(text: &str) -> Serving {
@@ -340,4 +340,25 @@ fn values_are_strict() {
     for bad in ["", "a/b", "sixteen-letters-x"] {
         assert!(values::device(bad).is_err(), "{bad:?}");
     }
+}
+
+#[test]
+fn no_error_shows_a_secret() {
+    for text in [
+        "[serve]\ntoken = \"hunter2\"",
+        "[serve]\ntoken = hunter2",
+        "[serve]\ntoken = \"hunter2",
+        "[swarm]\nproxy = \"ftp://user:hunter2@a:1\"",
+        "[swarm]\ntrackers = [\"ftp://t.example/hunter2\"]",
+        "[swarm]\ntrackers = [\n\"http://t.example/hunter2\" and\n]",
+    ] {
+        let fault = fault(text);
+        assert!(!fault.contains("hunter2") && fault.starts_with("line "), "{fault}");
+    }
+    assert!(fault("[swarm]\npeers = [\"hunter2\"]").contains("hunter2"), "what is no secret is shown");
+    let home = TempDir::new().unwrap();
+    let list = home.path().join("trackers.txt");
+    fs::write(&list, "ftp://t.example/hunter2").unwrap();
+    let error = file::read_trackers(&list).unwrap_err().to_string();
+    assert!(error.contains("line 1") && !error.contains("hunter2"), "{error}");
 }

@@ -16,6 +16,11 @@ use crate::http::listen::Place;
 /// that cannot ever let one through stops the transfer for good.
 pub const MIN_RATE: u32 = 16 * 1024;
 
+/// Whether what is called so, a flag or a key, may hold a token, a password or a passkey: no error shows such a value.
+pub fn is_secret(name: &str) -> bool {
+    ["token", "proxy", "tracker", "trackers"].contains(&name.trim_start_matches("--"))
+}
+
 /// `90s`, `5m`, `1h 30m`; more than nothing.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let parsed = humantime::parse_duration(text).ok().filter(|duration| !duration.is_zero());

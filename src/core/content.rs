@@ -14,19 +14,21 @@ use std::{
     net::SocketAddr,
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Arc, OnceLock},
 };
 
 use sha1::{Digest, Sha1};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    Error, lock,
+    Error,
     metainfo::{BLOCK, FileEntry, Metainfo},
     pieces::PieceSet,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        lock,
+    },
     uptime::boot_id,
 };
 
@@ -384,6 +386,12 @@ impl Content {
     fn fail(&self, error: Error) {
         lock(&self.fault).get_or_insert(error);
         self.trouble.notify_one();
+    }
+
+    /// What was written at `start` of the torrent cannot be read back: the disk failed.
+    pub fn fail_reading(&self, start: u64, error: io::Error) {
+        let file = self.metainfo.spans(start, 1).next().map_or(0, |(file, ..)| file);
+        self.fail(Error::storage("reading", self.path_of(file), error));
     }
 
     fn note_block(&self, file: usize, offset: u64, len: u64) {

@@ -4,22 +4,17 @@
 //! `failed.toml` of the state directory, shared by every process. What counts as a failure of the torrent is
 //! not decided here: whatever is recorded cools down.
 
-use std::{
-    collections::BTreeMap,
-    net::IpAddr,
-    path::Path,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use time::{Date, Month, OffsetDateTime, Time};
 
 use super::{
-    Error, lock,
+    Error,
     settings::CooldownSettings,
     source::InfoHash,
     store::{Change, Document, Store},
+    sync::{Mutex, lock},
 };
 
 /// Longest reason that is kept, in characters: enough for any sentence, too little to fill a disk.
@@ -326,9 +321,20 @@ impl Table {
         keys.iter().filter_map(|key| self.entries.remove(key)).collect()
     }
 
-    /// Drops every entry.
-    pub fn remove_all(&mut self) -> Vec<Entry> {
-        std::mem::take(&mut self.entries).into_values().collect()
+    /// Drops the entries of these torrents, or every entry when none is named.
+    pub fn remove_any(&mut self, info_hashes: &[InfoHash]) -> Vec<Entry> {
+        match info_hashes {
+            [] => std::mem::take(&mut self.entries).into_values().collect(),
+            named => named.iter().flat_map(|info_hash| self.remove(info_hash)).collect(),
+        }
+    }
+
+    /// Whether there is an entry of these torrents, or any at all when none is named.
+    fn has_any(&self, info_hashes: &[InfoHash]) -> bool {
+        match info_hashes {
+            [] => !self.entries.is_empty(),
+            named => named.iter().any(|info_hash| self.contains(info_hash)),
+        }
     }
 
     /// Drops what is over; how many entries that was.
@@ -445,8 +451,10 @@ impl FailedTable {
         client: Option<IpAddr>,
         now: OffsetDateTime,
     ) -> Result<Entry, Error> {
-        let late = lock(&self.unwritten).clone();
+        let mut late = Table::default();
         let updated = self.store.update(|table| {
+            // Under the file's lock: what is forgotten from here on is forgotten in the file as well.
+            late.clone_from(&lock(&self.unwritten));
             table.adopt(late.entries());
             let entry = table.record(info_hash, (kind, reason), client, &self.settings, now);
             Change::Write((entry, table.purge(&self.settings, now)))
@@ -469,27 +477,22 @@ impl FailedTable {
 
     /// Forgets a torrent that succeeded; whether there was anything to forget. Free when there was not.
     pub fn forget(&self, info_hash: &InfoHash, now: OffsetDateTime) -> Result<bool, Error> {
-        lock(&self.unwritten).remove(info_hash);
-        if !self.store.read()?.contains(info_hash) {
-            return Ok(false);
-        }
-        self.drop_entries(now, |table| table.remove(info_hash)).map(|dropped| !dropped.is_empty())
+        self.clear(std::slice::from_ref(info_hash), now).map(|dropped| !dropped.is_empty())
     }
 
     /// Drops the entries of these torrents, or every entry when none is named; returns what was dropped.
     pub fn clear(&self, info_hashes: &[InfoHash], now: OffsetDateTime) -> Result<Vec<Entry>, Error> {
-        if info_hashes.is_empty() {
-            lock(&self.unwritten).remove_all();
-            return self.drop_entries(now, Table::remove_all);
+        let dropped = self.drop_entries(info_hashes, now);
+        if dropped.is_err() {
+            lock(&self.unwritten).remove_any(info_hashes);
         }
-        info_hashes.iter().for_each(|hash| drop(lock(&self.unwritten).remove(hash)));
-        self.drop_entries(now, |table| info_hashes.iter().flat_map(|hash| table.remove(hash)).collect())
+        dropped
     }
 
     /// The entries that still cool down, or with `all` also those that are over; the latest failure last.
     pub fn list(&self, all: bool, now: OffsetDateTime) -> Result<Vec<Listed>, Error> {
-        let mut table = self.store.read()?;
         let unwritten = lock(&self.unwritten).clone();
+        let mut table = self.store.read()?;
         if !unwritten.entries.is_empty() {
             Arc::make_mut(&mut table).adopt(unwritten.entries());
         }
@@ -520,24 +523,33 @@ impl FailedTable {
         Ok(purged)
     }
 
-    fn drop_entries(
-        &self,
-        now: OffsetDateTime,
-        drop: impl FnOnce(&mut Table) -> Vec<Entry>,
-    ) -> Result<Vec<Entry>, Error> {
-        if self.store.read()?.entries().len() == 0 {
+    fn drop_entries(&self, info_hashes: &[InfoHash], now: OffsetDateTime) -> Result<Vec<Entry>, Error> {
+        // In this order: what is written late is in the file before it is none of the unwritten any more.
+        if !lock(&self.unwritten).has_any(info_hashes) && !self.store.read()?.has_any(info_hashes) {
             return Ok(Vec::new());
         }
         let (dropped, purged) = self.store.update(|table| {
-            let result = (drop(table), table.purge(&self.settings, now));
-            match (result.0.is_empty(), result.1) {
-                (true, 0) => Change::Keep(result),
-                _ => Change::Write(result),
-            }
+            // Under the file's lock: somebody who is writing them for us would bring them back otherwise.
+            let unwritten = lock(&self.unwritten).remove_any(info_hashes);
+            let written = table.remove_any(info_hashes);
+            let purged = table.purge(&self.settings, now);
+            let change = if written.is_empty() && purged == 0 { Change::Keep } else { Change::Write };
+            change((merged(written, unwritten), purged))
         })?;
         log_purged(purged);
         Ok(dropped)
     }
+}
+
+/// Entries, and those of others that there is none of.
+fn merged(mut entries: Vec<Entry>, others: Vec<Entry>) -> Vec<Entry> {
+    let key = |entry: &Entry| (entry.info_hash, entry.client);
+    for other in others {
+        if entries.iter().all(|entry| key(entry) != key(&other)) {
+            entries.push(other);
+        }
+    }
+    entries
 }
 
 fn log_purged(purged: usize) {
@@ -554,6 +566,9 @@ fn whole_seconds(at: OffsetDateTime) -> OffsetDateTime {
 fn seconds(remaining: Duration) -> u64 {
     remaining.as_secs() + u64::from(remaining.subsec_nanos() > 0)
 }
+
+#[cfg(all(test, feature = "models"))]
+mod models;
 
 #[cfg(test)]
 mod tests {

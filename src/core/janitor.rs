@@ -28,6 +28,7 @@ use super::{
     Error,
     source::InfoHash,
     store::{Hold, LOCK_WAIT, hold_within, open_plain, owned, private_dir, try_hold},
+    sync::others_may_act,
     uptime::Uptime,
 };
 
@@ -307,6 +308,7 @@ impl ScratchDir {
     fn take_down(&self, info_hash: &InfoHash, lock: File) -> io::Result<u64> {
         let trash = Trash::take(&self.path, &self.dir(info_hash))?;
         let lock_bytes = allocated(&lock.metadata()?);
+        others_may_act();
         fs::remove_file(self.lock_path(info_hash))?;
         drop(lock);
         Ok(lock_bytes + trash.map_or(Ok(0), Trash::empty)?)
@@ -487,6 +489,7 @@ impl Trash {
         // Not every file system locks directories (NFS does not). Without it two cleanups may empty the same
         // trash, which does no harm.
         let _ = try_hold(&opened, Hold::Exclusive);
+        others_may_act();
         let path = scratch.join(format!(".trash-{:016x}", rand::random::<u64>()));
         fs::rename(dir, &path)?;
         Ok(Some(Self { path, _dir: opened }))
@@ -644,6 +647,7 @@ fn idle(lock: &File, now: SystemTime) -> io::Result<Duration> {
 
 /// Whether the path still names the file that was locked.
 fn is_current(lock: &File, path: &Path) -> io::Result<bool> {
+    others_may_act();
     let locked = lock.metadata()?;
     match fs::symlink_metadata(path) {
         Ok(named) => Ok((named.dev(), named.ino()) == (locked.dev(), locked.ino())),
@@ -727,3 +731,6 @@ fn refuse_link(path: &Path) -> Result<(), Error> {
 fn being_removed(info_hash: &InfoHash) -> Error {
     Error::Busy(format!("torrent {info_hash} is being removed by another process; try again in a moment"))
 }
+
+#[cfg(all(test, feature = "models"))]
+mod models;

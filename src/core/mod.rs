@@ -22,13 +22,9 @@ pub mod store;
 pub mod streamer;
 pub mod subtitles;
 pub mod swarm;
+pub(crate) mod sync;
 pub mod torrents;
 pub mod uptime;
 
 pub use error::Error;
 pub use streamer::Streamer;
-
-/// Locks, also when somebody panicked while holding it: what our locks guard is whole after every statement.
-fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}

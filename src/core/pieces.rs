@@ -1,9 +1,8 @@
 //! PieceSet: one bit a piece, shared between threads, in the wire's bit order (BEP 3: the high bit first).
 
-use std::{
-    ops::Range,
-    sync::atomic::{AtomicU8, Ordering},
-};
+use std::ops::Range;
+
+use super::sync::atomic::{AtomicU8, Ordering};
 
 /// A set of pieces. Setting a bit releases, reading it acquires: who sees the bit sees the bytes it stands for.
 #[derive(Debug)]

@@ -2,13 +2,11 @@
 //!
 //! This is the only thing that readers tell the swarm. Nobody guesses a position from what was asked for.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
+
+use super::sync::{Mutex, lock};
 
 /// What one reader needs next.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -84,7 +82,7 @@ struct Heads {
 impl Playheads {
     /// A new reader's mark; it disappears with the value.
     pub fn enter(self: &Arc<Self>, head: Playhead) -> PlayheadMark {
-        let mut heads = self.lock();
+        let mut heads = lock(&self.heads);
         heads.next += 1;
         let reader = heads.next;
         heads.by_reader.insert(reader, head);
@@ -95,16 +93,12 @@ impl Playheads {
 
     /// Every reader's number and playhead, oldest reader first.
     pub fn snapshot(&self) -> Vec<(u64, Playhead)> {
-        self.lock().by_reader.iter().map(|(reader, head)| (*reader, *head)).collect()
+        lock(&self.heads).by_reader.iter().map(|(reader, head)| (*reader, *head)).collect()
     }
 
     /// Tells of every change from now on.
     pub fn follow(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Heads> {
-        self.heads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -125,14 +119,14 @@ impl PlayheadMark {
             return;
         }
         self.last = head;
-        self.heads.lock().by_reader.insert(self.reader, head);
+        lock(&self.heads.heads).by_reader.insert(self.reader, head);
         self.heads.changed.send_replace(());
     }
 }
 
 impl Drop for PlayheadMark {
     fn drop(&mut self) {
-        self.heads.lock().by_reader.remove(&self.reader);
+        lock(&self.heads.heads).by_reader.remove(&self.reader);
         self.heads.changed.send_replace(());
     }
 }

@@ -9,7 +9,7 @@ use std::{
     io::{self, Read, Seek, SeekFrom},
     ops::Range,
     os::unix::fs::{FileExt, FileTypeExt},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -23,6 +23,7 @@ use super::{
     failed::FailureKind,
     media::Media,
     playhead::{Pacer, Playhead, PlayheadMark, Playheads},
+    sync::{Mutex, lock},
 };
 
 /// The most that one kernel copy moves: far above a pipe's capacity, low enough that a stop is noticed at once.
@@ -59,28 +60,24 @@ impl Default for Audience {
 impl Audience {
     /// Open readers.
     pub fn readers(&self) -> usize {
-        self.lock().0
+        lock(&self.0).0
     }
 
     /// How long there has been no reader; zero while there is one.
     pub fn idle(&self) -> Duration {
-        match *self.lock() {
+        match *lock(&self.0) {
             (0, since) => since.elapsed(),
             _ => Duration::ZERO,
         }
     }
 
     fn enter(&self) {
-        self.lock().0 += 1;
+        lock(&self.0).0 += 1;
     }
 
     fn leave(&self) {
-        let mut audience = self.lock();
+        let mut audience = lock(&self.0);
         *audience = (audience.0 - 1, Instant::now());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, (usize, Instant)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -395,6 +392,9 @@ pub async fn ended_with(ended: &mut watch::Receiver<Option<Error>>) -> Error {
         Err(_) => Error::Cancelled,
     }
 }
+
+#[cfg(all(test, feature = "models"))]
+pub(crate) mod models;
 
 #[cfg(test)]
 mod tests {

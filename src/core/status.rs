@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    net::SocketAddr,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -24,6 +25,74 @@ pub enum Phase {
     FirstPiece,
     /// Bytes flow.
     Streaming,
+}
+
+/// What a peer does, or why it does nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PeerState {
+    /// It is being dialled, or dialled anew.
+    Connecting,
+    /// It does not let us ask.
+    Choked,
+    /// It lets us ask, and is asked for nothing.
+    Unchoked,
+    /// It is asked for blocks, and brings them.
+    Sending,
+    /// It was asked for blocks, and brings none.
+    Silent,
+    /// It could not be reached, or would not talk.
+    Refused,
+    /// It was there, and is gone.
+    Left,
+    /// It sent bad blocks.
+    Banned,
+}
+
+/// One peer of a torrent.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct PeerReport {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// What it calls itself (foreign text: escape before showing).
+    pub client: Option<String>,
+    /// What it does.
+    pub state: PeerState,
+    /// Why, where that is to be told.
+    pub reason: Option<String>,
+    /// Bytes a second while it is asked, as far as known.
+    pub rate: Option<u64>,
+    /// Bytes of blocks that it brought.
+    pub received: u64,
+}
+
+impl PeerReport {
+    /// Of whom there is no connection: nothing came.
+    pub fn absent(address: SocketAddr, state: PeerState, reason: Option<String>) -> Self {
+        PeerReport { address, client: None, state, reason, rate: None, received: 0 }
+    }
+}
+
+/// Who does what, in few words: `2 choked, 1 refused`; nothing where there is nobody.
+pub fn sum_up(peers: &[PeerReport]) -> String {
+    let named = [
+        (PeerState::Sending, "sending"),
+        (PeerState::Unchoked, "idle"),
+        (PeerState::Choked, "choked us"),
+        (PeerState::Silent, "silent"),
+        (PeerState::Connecting, "connecting"),
+        (PeerState::Refused, "refused"),
+        (PeerState::Left, "left"),
+        (PeerState::Banned, "banned"),
+    ];
+    let count = |state| peers.iter().filter(|peer| peer.state == state).count();
+    let counts = named.map(|(state, word)| (count(state), word));
+    let words: Vec<String> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    words.join(", ")
 }
 
 /// A snapshot; counts are totals of this attempt unless they say "now".
@@ -53,6 +122,9 @@ pub struct Status {
     pub peers_unchoked: usize,
     /// Peers that have sent data.
     pub peers_sending: usize,
+    /// Each of them, and those that were not reached.
+    #[serde(skip)]
+    pub peers: Arc<[PeerReport]>,
     /// Bytes of the info dictionary fetched by the peer that is furthest.
     pub metadata_bytes: u64,
     /// The file's name, once known (foreign text: escape before showing).
@@ -152,6 +224,14 @@ impl fmt::Display for Timeline {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn peers_are_summed_up_by_what_they_do() {
+        let peer = |state| PeerReport::absent(([192, 0, 2, 1], 1).into(), state, None);
+        let peers = [PeerState::Refused, PeerState::Choked, PeerState::Refused].map(peer);
+        assert_eq!(sum_up(&peers), "1 choked us, 2 refused");
+        assert_eq!(sum_up(&[]), "");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_milestone_is_passed_once_and_what_did_not_happen_is_not_told() {

@@ -13,21 +13,28 @@ use std::{
     marker::PhantomData,
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use time::OffsetDateTime;
 
-use super::Error;
+use super::{
+    Error,
+    sync::{Mutex, lock, others_may_act, sleep},
+};
 
 /// How long a lock is waited for: far longer than any holder needs, and short enough that a stopped holder
 /// (`SIGSTOP`, a debugger) is an error that can be told instead of a hang.
 pub const LOCK_WAIT: Duration = Duration::from_secs(5);
 
-/// A cached file this young is read again: its time stamp may not yet tell two writes apart.
-const SETTLED: Duration = Duration::from_millis(100);
+/// A cached file this young is read again: its time stamp may not yet tell two writes apart. The models have no time for
+/// that, and a file system that never gives a number twice.
+const SETTLED: Duration = match cfg!(all(test, feature = "models")) {
+    true => Duration::ZERO,
+    false => Duration::from_millis(100),
+};
 
 /// What can be kept in a [`Store`]: a missing file is the default value.
 pub trait Document: Default + Serialize + DeserializeOwned {
@@ -80,7 +87,7 @@ impl<T: Document> Store<T> {
     /// The value now, without a lock; one `stat` when the file has not changed since the last call.
     pub fn read(&self) -> Result<Arc<T>, Error> {
         let stamp = self.stamp()?;
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = lock(&self.seen);
         if let (Some(stamp), Some((cached, value))) = (&stamp, &*seen)
             && stamp == cached
         {
@@ -217,6 +224,7 @@ impl<T: Document> Store<T> {
             let _ = fs::remove_file(&temporary);
             return Err(Error::storage("writing", &temporary, e));
         }
+        others_may_act();
         fs::rename(&temporary, &self.path).map_err(|e| Error::storage("replacing", &self.path, e))?;
         self.sync_dir()
     }
@@ -323,6 +331,7 @@ pub(crate) enum Hold {
 /// Takes the lock if it is free; `false` when it is not.
 pub(crate) fn try_hold(file: &File, hold: Hold) -> io::Result<bool> {
     loop {
+        others_may_act();
         let held = match hold {
             Hold::Shared => file.try_lock_shared(),
             Hold::Exclusive => file.try_lock(),
@@ -348,7 +357,7 @@ pub(crate) fn hold_within(file: &File, hold: Hold, wait: Duration) -> io::Result
         }
         let patience = left.as_secs_f64() / wait.as_secs_f64();
         let pause = Duration::from_millis(10).mul_f64(patience * patience * rand::random_range(0.1..1.0));
-        std::thread::sleep(pause.max(Duration::from_micros(200)).min(left));
+        sleep(pause.max(Duration::from_micros(200)).min(left));
     }
     Ok(true)
 }
@@ -356,6 +365,7 @@ pub(crate) fn hold_within(file: &File, hold: Hold, wait: Duration) -> io::Result
 /// Opens (creating with mode 0600, if `options` say so) a regular file; never through a symbolic link, and
 /// never waiting for the other end of a pipe.
 pub(crate) fn open_plain(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    others_may_act();
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let file = options.mode(0o600).custom_flags(flags).open(path).map_err(|e| match e.raw_os_error() {
         Some(libc::ELOOP) => io::Error::other("it is a symbolic link; remove it and try again"),

@@ -3,16 +3,7 @@
 //! [`Streamer::open`] is the whole way of one request: what is complete on disk is read at once; then the cooldown is
 //! checked, before any socket; then one attempt is made, and what came of it is remembered.
 
-use std::{
-    io,
-    net::IpAddr,
-    ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{io, net::IpAddr, ops::Range, sync::Arc, time::Duration};
 
 use time::OffsetDateTime;
 use tokio::{
@@ -33,11 +24,12 @@ use super::{
     reader::{Audience, Opened, PieceReader, Torrent},
     settings::{CooldownScope, Settings},
     source::{InfoHash, Magnet, Source},
-    status::{Milestone, Phase, Status},
+    status::{Milestone, Phase, Status, sum_up},
     swarm::{
         Found, Keeping, Search, SwarmSession, Traffic,
         metainfo::{parse, torrent_file},
     },
+    sync::atomic::{AtomicBool, Ordering},
     torrents::{Live, Torrents, Turn},
 };
 
@@ -261,8 +253,7 @@ impl Attempt<'_> {
         seeks: bool,
         range: RangeOf,
     ) -> Result<(Opened, PieceReader), Error> {
-        let slot = self.streamer.torrents.slot(self.info_hash());
-        let turn = slot.turn().await?;
+        let turn = self.streamer.torrents.turn(self.info_hash()).await?;
         let prepared = self.prepare(&turn, selector, seeks, range).await;
         let (opened, mut reader, fetched) = turn.end(prepared)?;
         if let Some(live) = fetched {
@@ -308,14 +299,10 @@ impl Attempt<'_> {
     }
 
     async fn live(&mut self, turn: &Turn<'_>) -> Result<Arc<Live>, Error> {
-        match turn.live() {
-            Some(live) => Ok(live),
-            None => Ok(turn.enliven(self.enliven().await?)),
-        }
+        turn.live_or(self.streamer.settings.max_torrents, self.enliven()).await
     }
 
     async fn enliven(&mut self) -> Result<Live, Error> {
-        let _room = self.streamer.torrents.make_room(self.streamer.settings.max_torrents)?;
         if let Some((lease, metainfo)) = self.kept()? {
             return Ok(self.assemble(lease, metainfo, None, None));
         }
@@ -341,8 +328,7 @@ impl Attempt<'_> {
             return Ok(metainfo);
         }
         // It stays live, with the peers that the search has found: who asks what there is often wants some of it next.
-        let slot = self.streamer.torrents.slot(self.info_hash());
-        let turn = slot.turn().await?;
+        let turn = self.streamer.torrents.turn(self.info_hash()).await?;
         let live = self.live(&turn).await;
         Ok(turn.end(live)?.torrent.content.metainfo().clone())
     }
@@ -381,6 +367,10 @@ impl Attempt<'_> {
             })?;
         let metainfo = Arc::new(metainfo);
         Content::open(lease.dir(), metainfo.clone()).keep_metainfo()?;
+        let found = match metainfo.private {
+            true => found.of_private(&self.trackers(Some(&metainfo))),
+            false => found,
+        };
         Ok((metainfo, found))
     }
 
@@ -496,11 +486,16 @@ impl Attempt<'_> {
             None => Err(Error::Failed {
                 info_hash: self.info_hash(),
                 kind: FailureKind::Timeout,
-                reason: format!(
-                    "peers answered, but no data came within {}",
-                    humantime::format_duration(waits.timeout)
-                ),
+                reason: self.no_data(waits.timeout),
             }),
+        }
+    }
+
+    fn no_data(&self, within: Duration) -> String {
+        let within = humantime::format_duration(within);
+        match sum_up(&self.status.borrow().peers) {
+            nobody if nobody.is_empty() => format!("peers answered, but no data came within {within}"),
+            peers => format!("peers answered, but no data came within {within} ({peers})"),
         }
     }
 

@@ -5,10 +5,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,11 +14,15 @@ use tokio::sync::watch;
 use super::{
     Error,
     janitor::{Lease, WriterLock},
-    lock,
     reader::Torrent,
     source::InfoHash,
     status::Status,
     swarm::{Found, KeeperGuard},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        lock,
+    },
 };
 
 /// Every torrent that is, or lately was, open.
@@ -41,10 +42,10 @@ impl Drop for Room<'_> {
     }
 }
 
-/// One torrent's place.
+/// One torrent's place. Whoever has its gate may rely on it: only a place whose gate is free is given up.
 #[derive(Default)]
-pub struct Slot {
-    gate: tokio::sync::Mutex<()>,
+struct Slot {
+    gate: Arc<tokio::sync::Mutex<()>>,
     inner: Mutex<Inner>,
 }
 
@@ -56,15 +57,34 @@ struct Inner {
 }
 
 impl Torrents {
-    /// A torrent's place, made when it is missing.
-    pub fn slot(&self, info_hash: InfoHash) -> Arc<Slot> {
-        lock(&self.slots).entry(info_hash).or_default().clone()
+    /// Waits for a torrent's turn.
+    pub async fn turn(&self, info_hash: InfoHash) -> Result<Turn<'_>, Error> {
+        loop {
+            let slot = lock(&self.slots).entry(info_hash).or_default().clone();
+            let gate = slot.gate().await?;
+            // While it was waited for, the place may have been given up, and another one be the torrent's.
+            if lock(&self.slots).get(&info_hash).is_some_and(|current| Arc::ptr_eq(current, &slot)) {
+                return Ok(Turn { torrents: self, slot, _gate: gate });
+            }
+        }
     }
 
-    /// Ends a torrent, whoever reads it, and waits until nobody writes it any more.
+    /// Ends a torrent, whoever reads it, and waits until nobody writes it any more; not while it is somebody's turn.
     pub async fn close(&self, info_hash: &InfoHash) {
-        let slot = lock(&self.slots).remove(info_hash);
-        let live = slot.and_then(|slot| lock(&slot.inner).live.take());
+        self.close_if(info_hash, |_| true).await;
+    }
+
+    async fn close_if(&self, info_hash: &InfoHash, is_over: fn(&Slot) -> bool) {
+        let live = {
+            let mut slots = lock(&self.slots);
+            let Some(slot) = slots.get(info_hash).cloned() else { return };
+            let Ok(_gate) = slot.gate.try_lock() else { return };
+            if !is_over(&slot) {
+                return;
+            }
+            slots.remove(info_hash);
+            lock(&slot.inner).live.take()
+        };
         let keeper = live.and_then(|live| lock(&live.swarm).keeper.take());
         if let Some(keeper) = keeper {
             keeper.stop().await;
@@ -73,9 +93,9 @@ impl Torrents {
 
     /// Ends the torrents that nobody reads.
     pub async fn close_idle(&self) {
-        let slots: Vec<_> = lock(&self.slots).iter().map(|(hash, slot)| (*hash, slot.clone())).collect();
-        for (hash, _) in slots.iter().filter(|(_, slot)| !slot.is_kept(Duration::ZERO)) {
-            self.close(hash).await;
+        let hashes: Vec<_> = lock(&self.slots).keys().copied().collect();
+        for hash in hashes {
+            self.close_if(&hash, |slot| !slot.is_read_within(Duration::ZERO)).await;
         }
     }
 
@@ -114,20 +134,24 @@ impl Torrents {
 }
 
 impl Slot {
-    /// Waits for this torrent's turn.
-    pub async fn turn(&self) -> Result<Turn<'_>, Error> {
+    async fn gate(&self) -> Result<tokio::sync::OwnedMutexGuard<()>, Error> {
         let before = lock(&self.inner).failures.0;
-        let gate = self.gate.lock().await;
+        let gate = self.gate.clone().lock_owned().await;
         let failures = lock(&self.inner).failures.clone();
         match failures {
             (after, Some(error)) if after > before => Err(error),
-            _ => Ok(Turn { slot: self, _gate: gate }),
+            _ => Ok(gate),
         }
     }
 
     fn is_kept(&self, grace: Duration) -> bool {
         // Somebody's turn: it is about to be read.
         let Ok(_gate) = self.gate.try_lock() else { return true };
+        self.is_read_within(grace)
+    }
+
+    /// Whether it is being read, or was so lately.
+    fn is_read_within(&self, grace: Duration) -> bool {
         self.idle().is_some_and(|idle| idle < grace || idle.is_zero())
     }
 
@@ -142,21 +166,28 @@ impl Slot {
 
 /// The right to prepare a torrent.
 pub struct Turn<'a> {
-    slot: &'a Slot,
-    _gate: tokio::sync::MutexGuard<'a, ()>,
+    torrents: &'a Torrents,
+    slot: Arc<Slot>,
+    _gate: tokio::sync::OwnedMutexGuard<()>,
 }
 
 impl Turn<'_> {
-    /// The torrent as an earlier turn left it, if it can still be read.
-    pub fn live(&self) -> Option<Arc<Live>> {
-        lock(&self.slot.inner).live.clone()
-    }
-
-    /// Makes the torrent live.
-    pub fn enliven(&self, live: Live) -> Arc<Live> {
-        let live = Arc::new(live);
+    /// The torrent as an earlier turn left it, or made live now, if there is room for it beside `most` in all.
+    pub async fn live_or(
+        &self,
+        most: usize,
+        enliven: impl Future<Output = Result<Live, Error>>,
+    ) -> Result<Arc<Live>, Error> {
+        if let Some(live) = lock(&self.slot.inner).live.clone() {
+            return Ok(live);
+        }
+        let room = self.torrents.make_room(most)?;
+        let live = Arc::new(enliven.await?);
+        // It takes the room that it was made in one step for those who count.
+        let _slots = lock(&self.torrents.slots);
         lock(&self.slot.inner).live = Some(live.clone());
-        live
+        drop(room);
+        Ok(live)
     }
 
     /// Ends the turn; those who waited for it get its failure.
@@ -272,3 +303,6 @@ impl Live {
         lock(&self.swarm).keeper = Some(keeper);
     }
 }
+
+#[cfg(all(test, feature = "models"))]
+mod models;

@@ -18,7 +18,7 @@ use crate::core::{
     media::{FileSelector, Kind, Media},
     metainfo::Metainfo,
     source::{InfoHash, Magnet},
-    status::Phase,
+    status::{PeerReport, Phase},
 };
 
 /// Chooses the bytes of a file that an answer needs; an empty range opens no reader.
@@ -201,6 +201,9 @@ pub struct TorrentReport {
     pub upload_rate: u64,
     /// Its peers.
     pub peers: PeerCounts,
+    /// Each of its peers, where one torrent is asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub peer_list: Vec<PeerReport>,
     /// How the search goes, or went.
     pub search: SearchReport,
     /// Pieces that readers need next and that are not there, in order.

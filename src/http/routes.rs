@@ -240,7 +240,11 @@ impl<L: Library> Site<L> {
     /// Every torrent, with where its readers are.
     pub fn torrents(&self) -> Vec<TorrentReport> {
         let mut torrents = self.library.torrents();
-        torrents.iter_mut().for_each(|torrent| torrent.positions = self.readers.of(&torrent.info_hash));
+        for torrent in &mut torrents {
+            torrent.positions = self.readers.of(&torrent.info_hash);
+            // Told of one torrent alone: hundreds of peers of each of many, every second, nobody reads.
+            torrent.peer_list.clear();
+        }
         torrents
     }
 

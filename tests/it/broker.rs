@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::support::{
-    Answer, Aria2, Behaviour, HttpTracker, KIB, Libtorrent, MIB, Peer, Sandbox, Seeder, Serve, Torrent,
-    Transmission,
+    Answer, Aria2, Behaviour, ClosedPort, HttpTracker, KIB, Libtorrent, MIB, Peer, Sandbox, Seeder, Serve,
+    Torrent, Transmission,
     serve::path,
     swarmcat::{Finished, Invocation},
 };
@@ -183,6 +183,41 @@ async fn when_one_side_of_a_link_closes_so_does_the_other_at_once() {
     serve.stop().await;
 }
 
+#[tokio::test]
+async fn each_peer_is_told_with_what_it_does_and_why() {
+    let torrent = Torrent::single("told.mkv", 2 * MIB).build();
+    let choking = Peer::start_at(&torrent, Behaviour::NeverUnchoke, host(100)).await;
+    let silent = Peer::start_at(&torrent, Behaviour::StallAfter { blocks: 3 }, host(101)).await;
+    let closed = ClosedPort::reserve();
+    let sandbox = Sandbox::new();
+    let serve = sandbox.serve().peer(choking.addr()).peer(silent.addr()).peer(closed.addr());
+    let serve = Serve::start(serve).await;
+    let _reading = serve.send("GET", &path(&torrent), "").await;
+    choking.wait_for("interest", |counts| counts.interested > 0).await;
+    silent.wait_for("3 blocks", |counts| counts.blocks == 3).await;
+    let wanted = [(choking.addr(), "choked"), (silent.addr(), "silent"), (closed.addr(), "refused")];
+    let began = Instant::now();
+    let peers = loop {
+        let report = serve.json("GET", &format!("/torrents/{}", torrent.hex())).await;
+        let peers = report["peer_list"].as_array().cloned().unwrap_or_default();
+        let is = |address: SocketAddr, state: &str| {
+            peers.iter().any(|peer| peer["address"] == address.to_string() && peer["state"] == state)
+        };
+        if wanted.iter().all(|(address, state)| is(*address, state)) {
+            break peers;
+        }
+        assert!(began.elapsed() < crate::support::PATIENCE, "{report}");
+        tokio::task::yield_now().await;
+    };
+    let of = |address: SocketAddr| peers.iter().find(|peer| peer["address"] == address.to_string()).unwrap();
+    assert_eq!(of(choking.addr())["client"], "Scripted[2J 1.0", "without what a terminal would do");
+    assert_eq!(of(silent.addr())["received"], 3 * 16 * 1024);
+    assert!(of(closed.addr())["reason"].as_str().unwrap().contains("refused"), "{peers:?}");
+    let all = serve.json("GET", "/torrents").await;
+    assert!(all["torrents"][0].get("peer_list").is_none(), "told of one torrent alone");
+    serve.stop().await;
+}
+
 /// Kilobytes that a process holds in memory.
 fn memory(serve: &Serve) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", serve.run.pid())).unwrap();
@@ -242,4 +277,15 @@ async fn two_hundred_torrents_opened_and_closed_leave_nothing_behind() {
     // A torrent that stays, with its tasks and buffers of 64 KiB for each link, would be 20 MiB and more by now.
     assert!(grown < 10 * 1024, "{grown} KiB more than before");
     serve.stop().await;
+}
+
+#[tokio::test]
+async fn a_download_limit_holds_for_whatever_is_asked_of_whomever() {
+    let torrent = Torrent::single("slowly.mkv", 4 * MIB).piece_length(256 * KIB).build();
+    let seeders = [Seeder::start(&torrent).await, Seeder::start(&torrent).await];
+    let peers = seeders.each_ref().map(Seeder::addr);
+    let run = stream(&Sandbox::new(), &torrent, &peers).args(["--download-limit", "2MiB"]).run().await;
+    let run = run.code(0).delivered(torrent.content());
+    // 4 MiB at 2 MiB a second; nothing that the machine does makes it shorter.
+    assert!(run.took > Duration::from_millis(1800), "{:?}", run.took);
 }

@@ -1,9 +1,23 @@
 //! What others learn of whoever uses it: nothing before a torrent is asked for, no name with `--private`, and no secret in
 //! any log.
 
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    process::Stdio,
+    sync::{Arc, Mutex},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+};
+
 use crate::support::{
-    Answer, Behaviour, ClosedPort, DhtNode, HttpTracker, MIB, Peer, Sandbox, Serve, Signal, Torrent,
-    WebServer, web::Reply,
+    Actor, Answer, Behaviour, ClosedPort, DhtNode, HttpTracker, Libtorrent, MIB, Peer, Run, Sandbox, Serve,
+    Signal, Torrent, WebServer, process, web::Reply,
 };
 
 const SECRET: &str = "0123secretpasskey";
@@ -30,6 +44,110 @@ async fn heard(private: bool) -> (bool, bool) {
 async fn a_private_run_tells_no_peer_and_no_tracker_its_name() {
     assert_eq!(heard(false).await, (true, true), "the test hears names");
     assert_eq!(heard(true).await, (false, false));
+}
+
+/// What a peer is offered by a run of this source, and what it is sent by when another run of the same kind sends lists.
+async fn offered(torrent: &Torrent, source: &str, args: &[&str]) -> (bool, usize) {
+    let peer = Peer::start(torrent, Behaviour::NeverUnchoke).await;
+    let sandbox = Sandbox::new();
+    let run = sandbox.stream(source).peer(peer.addr()).args(args).spawn();
+    peer.wait_for("interest", |counts| counts.interested > 0 && counts.offers.contains("ut_metadata")).await;
+    // librqbit sends its first list to whoever offered it ten seconds after the hellos.
+    let open = Peer::start(&Torrent::single("open.bin", MIB).seed(9).build(), Behaviour::NeverUnchoke).await;
+    let other = Sandbox::new()
+        .stream(Torrent::single("open.bin", MIB).seed(9).build().hex())
+        .peer(open.addr())
+        .spawn();
+    open.wait_for("a list of peers", |counts| counts.exchanged > 0).await;
+    let counts = peer.counts();
+    drop((run, other));
+    (counts.offers.contains("ut_pex"), counts.exchanged)
+}
+
+#[tokio::test]
+async fn neither_a_private_run_nor_a_private_torrent_exchanges_peers() {
+    let torrent = Torrent::single("exchanged.bin", MIB).build();
+    let marked = Torrent::single("marked.bin", MIB).private().build();
+    let sandbox = Sandbox::new();
+    let file = sandbox.write("marked.torrent", marked.metainfo());
+    let hash = torrent.hex();
+    let (private, flagged) = tokio::join!(
+        offered(&torrent, &hash, &["--private"]),
+        offered(&marked, file.to_str().unwrap(), &[]),
+    );
+    assert_eq!((private, flagged), ((false, 0), (false, 0)));
+}
+
+#[tokio::test]
+async fn a_private_torrent_is_fetched_from_nobody_whom_only_the_dht_named() {
+    let torrent = Torrent::single("own.bin", MIB).private().build();
+    let (stranger, own) =
+        (Peer::serving(&torrent).await, Peer::start(&torrent, Behaviour::WithholdMetadata).await);
+    let tracker = HttpTracker::start(Answer::Peers(vec![own.addr()])).await;
+    let dht = DhtNode::start([(torrent.info_hash(), vec![stranger.addr()])]).await;
+    let url = tracker.url();
+    let url = percent_encoding::utf8_percent_encode(&url, percent_encoding::NON_ALPHANUMERIC);
+    let sandbox = Sandbox::new();
+    let stream = sandbox.stream(format!("{}&tr={url}", torrent.magnet())).with_trackers().dht(dht.addr());
+    stream.run().await.code(0).delivered(torrent.content());
+    // Who gives the info dictionary cannot be known to be a stranger before it is there.
+    assert!(stranger.counts().metadata_requests > 0);
+    assert_eq!(stranger.counts().requests, 0);
+}
+
+/// Passes everything between whoever connects and one address, and keeps what each side said.
+struct Tap {
+    addr: SocketAddr,
+    said: Arc<Mutex<[Vec<u8>; 2]>>,
+    _actor: Actor,
+}
+
+impl Tap {
+    async fn before(to: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap().into_std().unwrap();
+        let addr = listener.local_addr().unwrap();
+        let said: Arc<Mutex<[Vec<u8>; 2]>> = Arc::default();
+        let keeps = said.clone();
+        let actor = Actor::spawn(async move {
+            let listener = TcpListener::from_std(listener).unwrap();
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((near, _)) = listener.accept().await {
+                let Ok(far) = TcpStream::connect(to).await else { continue };
+                let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+                connections.spawn(pass(near_in, far_out, keeps.clone(), 0));
+                connections.spawn(pass(far_in, near_out, keeps.clone(), 1));
+            }
+        });
+        Self { addr, said, _actor: actor }
+    }
+
+    fn heard(&self, side: usize, what: &str) -> bool {
+        self.said.lock().unwrap()[side].windows(what.len()).any(|window| window == what.as_bytes())
+    }
+}
+
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, said: Arc<Mutex<[Vec<u8>; 2]>>, side: usize) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(got @ 1..) = from.read(&mut buffer).await {
+        said.lock().unwrap()[side].extend_from_slice(&buffer[..got]);
+        if to.write_all(&buffer[..got]).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn libtorrent_serves_a_private_run_that_offers_it_no_exchange_of_peers() {
+    let torrent = Torrent::single("tapped.bin", 2 * MIB).build();
+    let libtorrent = Libtorrent::seeding_at(&torrent, Ipv4Addr::new(127, 0, 7, 1).into());
+    for (args, offers) in [(&[][..], true), (&["--private"], false)] {
+        let tap = Tap::before(libtorrent.addr()).await;
+        let run = Sandbox::new().stream(torrent.hex()).peer(tap.addr).args(args).run().await;
+        run.code(0).delivered(torrent.content());
+        assert!(tap.heard(1, "ut_pex"), "libtorrent offers it to everybody");
+        assert!(tap.heard(0, "ut_metadata"), "what goes by is read");
+        assert_eq!(tap.heard(0, "ut_pex"), offers);
+    }
 }
 
 #[tokio::test]
@@ -77,6 +195,43 @@ async fn a_server_that_was_asked_for_no_torrent_talks_to_nobody() {
     assert_eq!(addressed(&calls), [""; 0]);
 }
 
+/// Frames that a process sent by `out`, the only way out of a network of its own, as the kernel counts them.
+fn frames_out(run: &Run) -> u64 {
+    let devices = std::fs::read_to_string(format!("/proc/{}/net/dev", run.pid())).unwrap();
+    let out = devices.lines().find_map(|line| line.trim().strip_prefix("out:")).expect(&devices);
+    // Eight numbers about what came; then the bytes and the frames that went.
+    out.split_whitespace().nth(9).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn no_frame_leaves_the_machine_before_a_torrent_is_asked_for() {
+    let sandbox = Sandbox::new();
+    let socket = sandbox.path("s.sock");
+    let place = format!("unix:{}", socket.display());
+    // With everything that could look for peers; the address is nobody's (TEST-NET-1).
+    let serve = sandbox.swarmcat(["serve", "--listen", &place, "--lsd", "--dht-bootstrap", "192.0.2.1:6881"]);
+    let run = serve.impatient().with_a_way_out().spawn();
+    run.wait_for_line("where it listens", |line| line.starts_with("listening on ")).await;
+    let ask = |method: &str, target: &str| {
+        let url = format!("http://localhost{target}");
+        let mut curl = std::process::Command::new("curl");
+        process::output(
+            curl.args(["-s", "-X", method, "--unix-socket"]).arg(&socket).arg(url).stdout(Stdio::piped()),
+        )
+        .stdout
+    };
+    for target in ["/health", "/metrics", "/torrents", "/admin/failed-torrents", "/", "/openapi.json"] {
+        assert!(!ask("GET", target).is_empty(), "{target}");
+    }
+    assert!(!ask("POST", "/admin/cleanup").is_empty());
+    assert_eq!(frames_out(&run), 0);
+    let torrent = Torrent::single("looked for.bin", MIB).build();
+    ask("POST", &format!("/torrents/{}", torrent.hex()));
+    assert!(frames_out(&run) > 0, "the kernel counts what leaves");
+    run.signal(Signal::TERM);
+    run.finish().await.code(143);
+}
+
 #[tokio::test]
 async fn commands_that_need_no_network_open_no_socket() {
     let torrent = Torrent::single("listed.bin", MIB).build();
@@ -101,6 +256,8 @@ async fn no_log_and_no_error_has_a_passkey() {
     let torrent = Torrent::single("passkey.bin", MIB).build();
     let closed = ClosedPort::reserve();
     let peer = Peer::start(&torrent, Behaviour::NeverUnchoke).await;
+    let seed = Peer::serving(&torrent).await;
+    let mut exits = std::collections::BTreeSet::new();
     let answers = [
         Answer::empty(),
         Answer::Failure("no".into()),
@@ -108,6 +265,7 @@ async fn no_log_and_no_error_has_a_passkey() {
         Answer::Garbage,
         Answer::Redirect(format!("http://{}/{SECRET}/announce", closed.addr())),
         Answer::Peers(vec![peer.addr()]),
+        Answer::Peers(vec![seed.addr()]),
     ];
     for answer in answers {
         let tracker = HttpTracker::start(answer.clone()).await;
@@ -126,8 +284,10 @@ async fn no_log_and_no_error_has_a_passkey() {
             assert!(tracker.announces().len() + tracker.requests().len() > 0, "{}", run.report());
             assert!(!run.stderr_text().contains(SECRET), "{answer:?}, {form}: {}", run.stderr_text());
             assert!(sandbox.failed().iter().all(|row| !row.reason.contains(SECRET)));
+            exits.insert(run.exit);
         }
     }
+    assert!(exits.contains(&0) && exits.len() > 1, "runs that succeed and runs that fail: {exits:?}");
 }
 
 #[tokio::test]

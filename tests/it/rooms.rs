@@ -142,3 +142,63 @@ fn the_rules_notice_what_they_forbid() {
     let found = functions(code);
     assert_eq!(found.iter().map(|(_, length)| *length).collect::<Vec<_>>(), [3, 4]);
 }
+
+/// What the README's table of threats says which tests stop: what stands between backticks in its last column, and for
+/// the fuzz targets what stands in brackets after it.
+fn named_tests() -> Vec<String> {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let table = readme.split("| is stopped by (test) |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let cells = table.lines().filter_map(|row| row.trim_end_matches(" |").rsplit(" | ").next());
+    let quoted = |cell: &str| -> Vec<String> {
+        let mut named: Vec<_> = cell.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        let targets = cell.split("`fuzzing` (").nth(1).and_then(|rest| rest.split(')').next());
+        named.extend(
+            targets.into_iter().flat_map(|list| list.split(", ")).map(|name| format!("fuzzing::{name}")),
+        );
+        named
+    };
+    cells.flat_map(quoted).collect()
+}
+
+/// Whether there is such a test: a file of `tests/it`, tests in one by their names' beginning, a module of the library with
+/// tests of its own, or a fuzz target.
+fn is_a_test(name: &str) -> bool {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = |path: String| fs::read_to_string(root.join(path)).ok();
+    let (module, test) = name.split_once("::").unwrap_or((name, ""));
+    if module == "fuzzing" && !test.is_empty() {
+        return swarmcat::fuzzing::TARGETS.iter().any(|(target, _)| *target == test);
+    }
+    let begins = format!("fn {}", test.trim_end_matches('…'));
+    let in_file = |file: String| {
+        file.split("#[test]").chain(file.split("#[tokio::test]")).skip(1).any(|text| {
+            let declared = text.lines().find(|line| line.contains("fn ")).unwrap_or_default();
+            declared.contains(&begins)
+        })
+    };
+    if text(format!("tests/it/{module}.rs")).is_some_and(in_file) {
+        return true;
+    }
+    let path = name.replace("::", "/");
+    let tests =
+        |path: &str| [format!("src/{path}.rs"), format!("src/{path}/tests.rs")].into_iter().filter_map(text);
+    let has_tests = |file: &String| file.contains("#[test]") || file.contains("#[tokio::test]");
+    let of_module = tests(&path).any(|file| has_tests(&file));
+    of_module
+        || path
+            .rsplit_once('/')
+            .is_some_and(|(path, test)| tests(path).any(|file| file.contains(&format!("fn {test}("))))
+}
+
+#[test]
+fn every_test_that_the_threat_table_names_exists() {
+    let named = named_tests();
+    assert!(named.len() > 40, "{named:?}");
+    let missing: Vec<_> = named.iter().filter(|name| !is_a_test(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    for made_up in
+        ["hostile::no_such_test_…", "no_such_file", "http::nothing", "fuzzing::nothing", "cli::nothing"]
+    {
+        assert!(!is_a_test(made_up), "{made_up}");
+    }
+}

@@ -1,6 +1,9 @@
 //! What strangers send, before a decoder sees it: bencode that keeps to its own rules and to ours.
 //!
-//! librqbit's decoder reads a number of any length into 64 bits, which wraps or panics; here it is refused.
+//! librqbit's decoder reads a number of any length into as many bits as are asked for, which wraps or panics. Here what does
+//! not fit into 64 is refused; fewer must not be asked for.
+
+use std::borrow::Cow;
 
 /// Deeper than any torrent, tracker or extension message nests.
 const MAX_DEPTH: usize = 32;
@@ -11,6 +14,29 @@ const MAX_DIGITS: usize = 18;
 pub(super) fn decode<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Option<(T, &'a [u8])> {
     let (value, rest) = bytes.split_at(value(bytes, 0)?);
     Some((librqbit_bencode::from_bytes(value).ok()?, rest))
+}
+
+/// A dictionary without some of its entries, and with others changed: `edit` is told each key and its encoded value, and
+/// says what is to be there instead. What follows the dictionary is left out; nothing if there is none.
+pub(super) fn edit<'a>(
+    bytes: &'a [u8],
+    edit: impl Fn(&[u8], &'a [u8]) -> Option<Cow<'a, [u8]>>,
+) -> Option<Vec<u8>> {
+    let whole = bytes.strip_prefix(b"d").and(value(bytes, 0))?;
+    let (mut at, mut edited) = (1, b"d".to_vec());
+    while at + 1 < whole {
+        let key = &bytes[at..at + string(&bytes[at..])?];
+        at += key.len();
+        let entry = &bytes[at..at + value(&bytes[at..], 1)?];
+        at += entry.len();
+        let name = &key[number(key, b':')?.1..];
+        if let Some(instead) = edit(name, entry) {
+            edited.extend_from_slice(key);
+            edited.extend_from_slice(&instead);
+        }
+    }
+    edited.push(b'e');
+    Some(edited)
 }
 
 /// Whether the bytes are one well-formed value and nothing else.
@@ -95,7 +121,31 @@ mod tests {
         assert_eq!((number, rest), (7, &b"data"[..]));
     }
 
+    #[test]
+    fn a_dictionary_loses_what_it_shall_and_keeps_every_other_byte() {
+        let kept = |bytes: &[u8]| {
+            let edited = edit(bytes, |key, value| match key {
+                b"m" => edit(value, |key, value| (key != b"ut_pex").then_some(value.into())).map(Cow::Owned),
+                b"p" => None,
+                _ => Some(value.into()),
+            });
+            edited.map(|edited| String::from_utf8(edited).unwrap())
+        };
+        let hello = b"d1:md11:ut_metadatai3e6:ut_pexi1ee1:pi6881e1:v4:abcde";
+        assert_eq!(kept(hello).as_deref(), Some("d1:md11:ut_metadatai3ee1:v4:abcde"));
+        assert_eq!(kept(b"d1:mi3e1:v1:xe").as_deref(), Some("d1:v1:xe"), "no dictionary, no entry");
+        assert_eq!(kept(b"de").as_deref(), Some("de"));
+        assert_eq!((kept(b"le"), kept(b"d1:p"), kept(b"")), (None, None, None));
+    }
+
     proptest! {
+        #[test]
+        fn any_dictionary_that_is_left_alone_is_as_it_was(bytes in prop::collection::vec(prop::sample::select(b"ilde:0123456789-x".to_vec()), 0..60)) {
+            let whole = edit(&bytes, |_, value| Some(value.into()));
+            let is_one = bytes.starts_with(b"d") && value(&bytes, 0).is_some();
+            prop_assert_eq!(whole.as_deref(), is_one.then(|| &bytes[..value(&bytes, 0).unwrap()]));
+        }
+
         #[test]
         fn any_bytes_are_measured_or_refused(bytes in prop::collection::vec(prop::sample::select(b"ilde:0123456789-x".to_vec()), 0..60)) {
             if let Some(len) = value(&bytes, 0) {

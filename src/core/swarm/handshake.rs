@@ -31,8 +31,8 @@ const MAX_KEPT: usize = 64 * 1024;
 const METADATA_PIECE: usize = 16 * 1024;
 /// Our own number for `ut_metadata` messages. It is librqbit's, which may take the connection over.
 const OUR_UT_METADATA: u8 = librqbit_peer_protocol::MY_EXTENDED_UT_METADATA;
-/// And for `ut_pex` messages: libtorrent leaves whoever sends some without having said so in the first hello.
-const OUR_UT_PEX: u8 = librqbit_peer_protocol::MY_EXTENDED_UT_PEX;
+/// And for `ut_pex` messages.
+pub const OUR_UT_PEX: u8 = librqbit_peer_protocol::MY_EXTENDED_UT_PEX;
 /// `id` of an extended message (BEP 10).
 const EXTENDED: u8 = 20;
 /// Metadata pieces asked for at once: 256 KiB, one ordinary round trip's worth on a fast peer.
@@ -55,6 +55,21 @@ pub enum Unhelpful {
     Late,
 }
 
+/// Which extensions a peer is offered beside that of metadata.
+#[derive(Debug, Clone, Copy)]
+pub struct Offer {
+    /// It may tell us of peers. Whoever takes the connection over cannot offer that later: libtorrent leaves whoever sends
+    /// it peers without having said so in the first hello.
+    pub peer_exchange: bool,
+}
+
+impl Offer {
+    fn hello(self) -> String {
+        let pex = if self.peer_exchange { format!("6:ut_pexi{OUR_UT_PEX}e") } else { String::new() };
+        format!("d1:md11:ut_metadatai{OUR_UT_METADATA}e{pex}ee")
+    }
+}
+
 /// A peer that was greeted.
 pub struct Greeted<S> {
     /// The connection.
@@ -70,7 +85,7 @@ pub struct Greeted<S> {
 impl<S> Greeted<S> {
     /// Whether it knows the extension protocol.
     pub fn is_extended(&self) -> bool {
-        Handshake::deserialize(&self.hello).is_ok_and(|(hello, _)| hello.supports_extended())
+        is_extended(&self.hello)
     }
 
     /// The connection, and all that it sent behind its handshake but the info dictionary.
@@ -113,6 +128,11 @@ pub async fn hear(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Hello> {
     Ok(hello)
 }
 
+/// Whether who says it knows the extension protocol.
+pub fn is_extended(hello: &Hello) -> bool {
+    Handshake::deserialize(hello).is_ok_and(|(hello, _)| hello.supports_extended())
+}
+
 /// The torrent that a hello is about.
 pub fn info_hash_of(hello: &Hello) -> Option<InfoHash> {
     let (hello, _) = Handshake::deserialize(hello).ok()?;
@@ -135,11 +155,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Greeted<S> {
     pub async fn fetch_info(
         &mut self,
         info_hash: InfoHash,
+        offer: Offer,
         enough: &CancellationToken,
         progress: impl Fn(u64),
     ) -> Result<Vec<u8>, Unhelpful> {
-        let hello = format!("d1:md11:ut_metadatai{OUR_UT_METADATA}e6:ut_pexi{OUR_UT_PEX}eee");
-        self.send(0, hello.as_bytes()).await?;
+        self.send(0, offer.hello().as_bytes()).await?;
         self.show_interest().await?;
         let mut assembly = loop {
             if let (0, payload) = self.next_extended(enough).await? {
@@ -211,15 +231,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Greeted<S> {
     }
 
     async fn send(&mut self, number: u8, payload: &[u8]) -> Result<(), Unhelpful> {
-        Ok(within(self.stream.write_all(&extended(number, payload))).await?)
+        Ok(within(self.stream.write_all(&wire::extended(number, payload))).await?)
     }
-}
-
-fn extended(number: u8, payload: &[u8]) -> Vec<u8> {
-    let mut message = (payload.len() as u32 + 2).to_be_bytes().to_vec();
-    message.extend_from_slice(&[EXTENDED, number]);
-    message.extend_from_slice(payload);
-    message
 }
 
 /// The info dictionary, coming together.
@@ -239,11 +252,11 @@ impl Assembly {
         }
         #[derive(serde::Deserialize)]
         struct Messages {
-            ut_metadata: Option<u8>,
+            ut_metadata: Option<u64>,
         }
         let (hello, _): (Hello, _) =
             decode(payload).ok_or(Unhelpful::Protocol("its extended handshake is broken"))?;
-        let number = hello.m.and_then(|m| m.ut_metadata).filter(|number| *number != 0);
+        let number = hello.m.and_then(|m| u8::try_from(m.ut_metadata?).ok()).filter(|number| *number != 0);
         match (number, hello.metadata_size) {
             (Some(their_ut_metadata), Some(size)) if (1..=MAX_METAINFO).contains(&size) => Ok(Assembly {
                 info: vec![0; size],
@@ -271,7 +284,7 @@ impl Assembly {
     fn take(&mut self, payload: &[u8]) -> Result<Option<usize>, Unhelpful> {
         #[derive(serde::Deserialize)]
         struct Header {
-            msg_type: u8,
+            msg_type: u64,
             piece: usize,
         }
         let (header, data): (Header, _) =
@@ -299,6 +312,8 @@ impl Assembly {
 mod tests {
     use super::*;
 
+    const OFFER: Offer = Offer { peer_exchange: true };
+
     const INFO: &[u8] = &[b'i'; 40_000];
 
     fn hash() -> InfoHash {
@@ -313,7 +328,7 @@ mod tests {
     async fn against(said: Vec<(u8, Vec<u8>)>) -> Result<Vec<u8>, Unhelpful> {
         let (ours, mut theirs) = tokio::io::duplex(1 << 20);
         for (number, payload) in said {
-            theirs.write_all(&extended(number, &payload)).await.unwrap();
+            theirs.write_all(&wire::extended(number, &payload)).await.unwrap();
         }
         let sink = tokio::spawn(async move {
             let mut heard = Vec::new();
@@ -321,7 +336,7 @@ mod tests {
             theirs.read_to_end(&mut heard).await.unwrap();
         });
         let mut greeted = greeted(ours);
-        let result = greeted.fetch_info(hash(), &CancellationToken::new(), |_| {}).await;
+        let result = greeted.fetch_info(hash(), OFFER, &CancellationToken::new(), |_| {}).await;
         drop(greeted);
         sink.await.unwrap();
         result
@@ -367,6 +382,12 @@ mod tests {
         }
     }
 
+    #[test]
+    fn who_may_hear_of_no_peers_offers_nobody_to_tell_of_any() {
+        assert_eq!(OFFER.hello(), "d1:md11:ut_metadatai3e6:ut_pexi1eee");
+        assert_eq!(Offer { peer_exchange: false }.hello(), "d1:md11:ut_metadatai3eee");
+    }
+
     #[tokio::test]
     async fn metadata_before_the_extended_handshake_is_passed_over() {
         let info = against(vec![piece(0), hello(40_000), piece(0), piece(1), piece(2)]).await.unwrap();
@@ -378,11 +399,11 @@ mod tests {
         let (ours, mut theirs) = tokio::io::duplex(1 << 20);
         let (bitfield, unchoke) = ([0, 0, 0, 2, 5, 0xff], [0, 0, 0, 1, 1]);
         let (number, payload) = hello(40_000);
-        let said = [&bitfield[..], &extended(number, &payload), &unchoke[..3]].concat();
+        let said = [&bitfield[..], &wire::extended(number, &payload), &unchoke[..3]].concat();
         theirs.write_all(&said).await.unwrap();
         let (mut greeted, enough) = (greeted(ours), CancellationToken::new());
         enough.cancel();
-        let late = greeted.fetch_info(hash(), &enough, |_| {}).await.unwrap_err();
+        let late = greeted.fetch_info(hash(), OFFER, &enough, |_| {}).await.unwrap_err();
         assert!(matches!(late, Unhelpful::Late), "{late}");
         let (_stream, heard) = greeted.into_parts();
         assert!(said.starts_with(&heard), "{heard:?}");

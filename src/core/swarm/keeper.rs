@@ -30,10 +30,16 @@ use super::{
     steering::steer,
     storage::ContentFactory,
 };
-use crate::core::{Error, content::Content, playhead::Playheads, status::Status};
+use crate::core::{
+    Error,
+    content::Content,
+    playhead::Playheads,
+    status::{PeerReport, PeerState, Status},
+};
 
 /// How often counts are refreshed and librqbit's state is looked at.
 const TICK: Duration = Duration::from_millis(250);
+const TICKS_A_SECOND: u32 = (1000 / TICK.as_millis()) as u32;
 /// How often librqbit asks the relay; each time is one small exchange on loopback.
 const RELAY_INTERVAL: Duration = Duration::from_secs(3);
 
@@ -259,8 +265,12 @@ impl Keeper {
         moved.uploaded.store(snapshot.uploaded_bytes, Relaxed);
         moved.downloaded.store(self.keeping.content.written(), Relaxed);
         let linked = self.brokered.exchange.peers();
-        let unchoked = linked.iter().filter(|peer| !peer.choking).count();
-        let sending = linked.iter().filter(|peer| peer.received > 0).count();
+        let are = |states: &[PeerState]| linked.iter().filter(|peer| states.contains(&peer.state)).count();
+        let unchoked = are(&[PeerState::Unchoked, PeerState::Sending, PeerState::Silent]);
+        let redialled = are(&[PeerState::Connecting]);
+        let sending =
+            linked.iter().filter(|peer| peer.received > 0 && peer.state != PeerState::Banned).count();
+        let each = rates.is_second().then(|| self.each_of(&linked));
         let download_rate = rates.down.of(self.keeping.content.written());
         let upload_rate = rates.up.of(snapshot.uploaded_bytes);
         let wanted = self.keeping.wanted.borrow().clone();
@@ -268,7 +278,10 @@ impl Keeper {
         self.keeping.status.send_modify(|status| {
             status.peers_seen = status.peers_seen.max(peers.seen as usize);
             status.peers_connecting = peers.connecting as usize;
-            status.peers_connected = peers.live as usize;
+            status.peers_connected = (peers.live as usize).saturating_sub(redialled);
+            if let Some(each) = each {
+                status.peers = each;
+            }
             status.peers_unchoked = unchoked;
             status.peers_sending = sending;
             status.download_rate = download_rate;
@@ -282,6 +295,20 @@ impl Keeper {
         if std::mem::replace(&mut rates.told, permille / 10) != permille / 10 {
             tracing::debug!("Download progress: {}.{}%, peers: {}", permille / 10, permille % 10, peers.live);
         }
+    }
+
+    /// Those on a link, and those that are not.
+    fn each_of(&self, linked: &[PeerReport]) -> Arc<[PeerReport]> {
+        let known: HashSet<SocketAddr> = self.peers().into_iter().collect();
+        let there: HashSet<SocketAddr> = linked.iter().map(|peer| peer.address).collect();
+        let absent = self
+            .broker
+            .absent(self.announces.info_hash, &known)
+            .into_iter()
+            .filter(|peer| !there.contains(&peer.address));
+        let mut each: Vec<PeerReport> = linked.iter().cloned().chain(absent).collect();
+        each.sort_by_key(|peer| (std::cmp::Reverse(peer.received), peer.address));
+        each.into()
     }
 
     fn remember_peers(&self) {
@@ -326,6 +353,15 @@ struct Rates {
     up: Rate,
     /// The percentage that was logged last.
     told: u64,
+    ticks: u32,
+}
+
+impl Rates {
+    /// Once a second, from the first tick on.
+    fn is_second(&mut self) -> bool {
+        self.ticks = self.ticks.wrapping_add(1);
+        self.ticks % TICKS_A_SECOND == 1
+    }
 }
 
 /// Bytes a second over the last few ticks.

@@ -1,17 +1,15 @@
 //! Peers that were greeted in the search, kept on the line until librqbit comes for them: what was said so far need not be
 //! said again, and who was told that we are interested may let us ask already.
 
-use std::{
-    collections::HashMap,
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::net::TcpStream;
 
 use super::handshake::Greeted;
-use crate::core::{lock, source::InfoHash};
+use crate::core::{
+    source::InfoHash,
+    sync::{Mutex, lock},
+};
 
 /// librqbit comes within milliseconds; what it does not come for is let go.
 const KEPT: Duration = Duration::from_secs(10);

@@ -31,8 +31,9 @@ pub fn parse(torrent_bytes: Bytes) -> Result<Metainfo, Error> {
     if !is_well_formed(&torrent_bytes) {
         return Err(bad("it is not well-formed bencode".into()));
     }
+    let wide = Wide::read(&torrent_bytes).map_err(bad)?;
     let torrent = torrent_from_bytes(&torrent_bytes)
-        .map_err(|error| bad(if is_v2_only(&torrent_bytes) { V2_ONLY.into() } else { error.to_string() }))?;
+        .map_err(|error| bad(if wide.is_v2() { V2_ONLY.into() } else { error.to_string() }))?;
     let trackers = torrent
         .iter_announce()
         .filter_map(|url| tracker_url(std::str::from_utf8(url.as_ref()).ok()?))
@@ -84,8 +85,8 @@ pub fn torrent_file(info: &[u8], trackers: &[Url]) -> Bytes {
 /// How many pieces there are.
 fn check_numbers(info: &TorrentMetaV1Info<ByteBuf<'_>>) -> Result<usize, String> {
     let piece_length = info.piece_length;
-    if piece_length == 0 || piece_length > MAX_PIECE_LENGTH {
-        return Err(format!("its piece length is {piece_length} bytes"));
+    if piece_length == 0 {
+        return Err("its piece length is 0 bytes".into());
     }
     let lens = match (&info.files, info.length) {
         (Some(files), _) => files.iter().map(|file| file.length).collect(),
@@ -127,17 +128,36 @@ fn files<B: AsRef<[u8]>>(info: &ValidatedTorrentMetaV1Info<B>) -> Vec<FileEntry>
     info.iter_file_details().enumerate().map(entry).collect()
 }
 
-fn is_v2_only(bytes: &[u8]) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Probe {
-        info: InfoProbe,
+/// The numbers that librqbit reads into fewer than 64 bits, which would panic or wrap.
+#[derive(serde::Deserialize)]
+struct Wide {
+    #[serde(rename = "piece length")]
+    piece_length: Option<u64>,
+    private: Option<u64>,
+    #[serde(rename = "meta version")]
+    meta_version: Option<u64>,
+}
+
+impl Wide {
+    fn read(bytes: &[u8]) -> Result<Self, String> {
+        #[derive(serde::Deserialize)]
+        struct Torrent {
+            info: Wide,
+        }
+        let Torrent { info: wide } =
+            librqbit_bencode::from_bytes(bytes).map_err(|error| error.to_string())?;
+        if let Some(piece_length) = wide.piece_length.filter(|len| *len > MAX_PIECE_LENGTH.into()) {
+            return Err(format!("its piece length is {piece_length} bytes"));
+        }
+        match wide.private {
+            Some(2..) => Err("it is neither private nor public".into()),
+            _ => Ok(wide),
+        }
     }
-    #[derive(serde::Deserialize)]
-    struct InfoProbe {
-        #[serde(rename = "meta version")]
-        meta_version: Option<u32>,
+
+    fn is_v2(&self) -> bool {
+        self.meta_version == Some(2)
     }
-    librqbit_bencode::from_bytes::<Probe>(bytes).is_ok_and(|probe| probe.info.meta_version == Some(2))
 }
 
 fn dedup(trackers: Vec<Url>) -> Vec<Url> {
@@ -196,6 +216,10 @@ mod tests {
         };
         assert!(of("5", "0", 1).contains("piece length"));
         assert!(of("5", "1000000000", 1).contains("piece length"));
+        // 2^32 + 16384.
+        assert!(of("5", "4294983680", 1).contains("piece length"));
+        let secret = format!("d6:lengthi5e4:name1:n12:piece lengthi8e{}7:privatei256ee", hashes(1));
+        assert!(refusal(&secret).contains("private"));
         assert!(of("9", "4", 2).contains("hashes for 3 pieces"));
         assert!(of("9", "4", 5).contains("hashes for 3 pieces"));
         assert!(of("900000000000000000", "16384", 2).contains("pieces; at most"));

@@ -117,7 +117,7 @@ mod tests {
     use super::*;
     use crate::core::{
         settings::SwarmSettings,
-        swarm::{dialer::Dialer, lobby::Lobby},
+        swarm::{broker::Limits, dialer::Dialer, lobby::Lobby},
     };
 
     async fn ask(url: &Url, path: &str) -> Vec<u8> {
@@ -132,7 +132,9 @@ mod tests {
     #[tokio::test]
     async fn who_knows_the_path_hears_of_every_peer_once() {
         let peers = Arc::new(NamedPeers::default());
-        let broker = Broker::start(Dialer::new(&SwarmSettings::default()), Lobby::default()).await.unwrap();
+        let limits = Limits { download: None, peer_exchange: true };
+        let dialer = Dialer::new(&SwarmSettings::default());
+        let broker = Broker::start(dialer, Lobby::default(), limits).await.unwrap();
         let relay = Relay::start(peers.clone(), &broker).await.unwrap();
         let named: Vec<SocketAddr> = vec!["127.0.0.2:6881".parse().unwrap(), "[::2]:7".parse().unwrap()];
         peers.learn(named.clone());

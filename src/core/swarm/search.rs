@@ -5,7 +5,7 @@
 //! useful one ends the search.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
     io,
     net::{SocketAddr, UdpSocket},
     sync::{
@@ -33,7 +33,7 @@ use url::Url;
 
 use super::{
     dialer::Dialer,
-    handshake::{self, Greeted, Unhelpful},
+    handshake::{self, Greeted, Offer, Unhelpful},
     lobby::Lobby,
     trackers::{Announcer, Answer, Transfer, Unanswered},
     verdict::{Evidence, judge},
@@ -82,6 +82,35 @@ pub struct Found {
     pub trackers: Vec<Url>,
     /// Those of them that answered.
     pub answered: HashSet<Url>,
+    origins: HashMap<SocketAddr, Origin>,
+}
+
+/// Who named a peer first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Origin {
+    /// Whoever asks for the torrent.
+    Asker,
+    /// A tracker.
+    Tracker(Url),
+    /// The DHT, or the local network.
+    Anybody,
+}
+
+impl Found {
+    /// What is left where the torrent turns out to be private (BEP 27): its own trackers, and the peers that they or
+    /// whoever asks for it named. Where that is nobody at all, nobody minds the others.
+    pub fn of_private(mut self, own: &[Url]) -> Self {
+        let welcome = |peer: &SocketAddr| match self.origins.get(peer) {
+            Some(Origin::Tracker(tracker)) => own.contains(tracker),
+            Some(Origin::Asker) => true,
+            Some(Origin::Anybody) | None => false,
+        };
+        if !own.is_empty() || self.peers.iter().any(welcome) {
+            self.peers.retain(welcome);
+        }
+        self.trackers.retain(|tracker| own.contains(tracker));
+        self
+    }
 }
 
 /// Searches; one for a process.
@@ -101,6 +130,8 @@ pub struct Searcher {
     pub port: Option<u16>,
     /// Our name on the wire.
     pub peer_id: Id20,
+    /// Whether peers may tell us of peers.
+    pub peer_exchange: bool,
     /// How long to wait.
     pub waits: Waits,
 }
@@ -168,11 +199,12 @@ struct Hunt<'a> {
     /// Peers that the DHT and the local network name.
     named: SelectAll<BoxStream<'static, SocketAddr>>,
     tally: Arc<Tally>,
-    seen: HashSet<SocketAddr>,
+    /// Every peer, and who named it.
+    seen: HashMap<SocketAddr, Origin>,
     queue: VecDeque<(SocketAddr, u32)>,
     later: Vec<(Instant, SocketAddr, u32)>,
     dialling: usize,
-    dials: std::collections::HashMap<SocketAddr, u32>,
+    dials: HashMap<SocketAddr, u32>,
     news: JoinSet<News>,
     enough: CancellationToken,
     round: u32,
@@ -207,11 +239,11 @@ impl<'a> Hunt<'a> {
             dht,
             named: select_all(named),
             tally: Arc::new(Tally { timeline: status.borrow().timeline.clone(), ..Tally::default() }),
-            seen: HashSet::new(),
+            seen: HashMap::new(),
             queue: VecDeque::new(),
             later: Vec::new(),
             dialling: 0,
-            dials: std::collections::HashMap::new(),
+            dials: HashMap::new(),
             news: JoinSet::new(),
             enough: CancellationToken::new(),
             round: 0,
@@ -242,7 +274,7 @@ impl<'a> Hunt<'a> {
                         return Ok(found);
                     }
                 }
-                Some(peer) = self.named.next() => self.learn(peer),
+                Some(peer) = self.named.next() => self.learn(peer, Origin::Anybody),
                 _ = rounds.tick() => self.next_round(),
                 _ = ticks.tick() => self.tick()?,
                 () = sleep_until(peers_by), if self.tally.reached.load(Relaxed) == 0 => return Err(self.verdict()),
@@ -253,17 +285,26 @@ impl<'a> Hunt<'a> {
 
     fn resolve(&mut self, peer: String) {
         if let Ok(address) = peer.parse() {
-            return self.learn(address);
+            return self.learn(address, Origin::Asker);
         }
         self.news.spawn(async move {
             News::Resolved(tokio::net::lookup_host(peer).await.map(Iterator::collect).unwrap_or_default())
         });
     }
 
-    fn learn(&mut self, peer: SocketAddr) {
-        let usable = peer.port() != 0 && self.searcher.dialer.may_dial(peer);
-        if usable && self.seen.len() < MAX_PEERS && self.seen.insert(peer) {
-            self.queue.push_back((peer, 0));
+    fn learn(&mut self, peer: SocketAddr, origin: Origin) {
+        if peer.port() == 0 || !self.searcher.dialer.may_dial(peer) {
+            return;
+        }
+        let is_room = self.seen.len() < MAX_PEERS;
+        match self.seen.entry(peer) {
+            // Whom the DHT named first and a tracker as well, the tracker named.
+            Entry::Occupied(mut known) if *known.get() == Origin::Anybody => *known.get_mut() = origin,
+            Entry::Vacant(new) if is_room => {
+                new.insert(origin);
+                self.queue.push_back((peer, 0));
+            }
+            _ => {}
         }
     }
 
@@ -298,6 +339,7 @@ impl<'a> Hunt<'a> {
                 dialer: self.searcher.dialer.clone(),
                 info_hash: self.search.info_hash,
                 peer_id: self.searcher.peer_id,
+                peer_exchange: self.searcher.peer_exchange,
                 want_info: self.search.want_info,
                 tally: self.tally.clone(),
                 lobby: self.searcher.lobby.clone(),
@@ -309,7 +351,7 @@ impl<'a> Hunt<'a> {
 
     fn hear(&mut self, news: Result<News, tokio::task::JoinError>) -> Option<Found> {
         match news {
-            Ok(News::Resolved(peers)) => peers.into_iter().for_each(|peer| self.learn(peer)),
+            Ok(News::Resolved(peers)) => peers.into_iter().for_each(|peer| self.learn(peer, Origin::Asker)),
             Ok(News::Announced(tracker, answer)) => self.take_answer(tracker, answer),
             Ok(News::Dialled(_, Ok(info))) => return Some(self.found(info)),
             Ok(News::Dialled(peer, Err(error))) => self.lose(peer, &error),
@@ -329,8 +371,9 @@ impl<'a> Hunt<'a> {
                 if peers.is_empty() {
                     self.again.insert(tracker.clone());
                 }
+                let origin = Origin::Tracker(tracker.clone());
                 self.answered.insert(tracker);
-                peers.into_iter().for_each(|peer| self.learn(peer));
+                peers.into_iter().for_each(|peer| self.learn(peer, origin.clone()));
             }
             Err(error) => {
                 tracing::debug!("tracker {}: {error}", host(&tracker));
@@ -368,9 +411,15 @@ impl<'a> Hunt<'a> {
         }
         let mut peers = self.tally.greeted();
         let greeted: HashSet<_> = peers.iter().copied().collect();
-        peers.extend(self.seen.iter().filter(|peer| !greeted.contains(peer)));
+        peers.extend(self.seen.keys().filter(|peer| !greeted.contains(peer)));
         let asked = self.search.tiers.iter().take(self.round as usize).flatten();
-        Found { info, peers, trackers: asked.cloned().collect(), answered: self.answered.clone() }
+        Found {
+            info,
+            peers,
+            trackers: asked.cloned().collect(),
+            answered: self.answered.clone(),
+            origins: std::mem::take(&mut self.seen),
+        }
     }
 
     fn tick(&mut self) -> Result<(), Error> {
@@ -427,6 +476,7 @@ struct Call {
     dialer: Dialer,
     info_hash: InfoHash,
     peer_id: Id20,
+    peer_exchange: bool,
     want_info: bool,
     tally: Arc<Tally>,
     lobby: Lobby,
@@ -465,7 +515,8 @@ impl Call {
             self.tally.info_bytes.fetch_add(len, Relaxed);
         };
         self.tally.talking.fetch_add(1, Relaxed);
-        let info = greeted.fetch_info(self.info_hash, &self.enough, progress).await;
+        let offer = Offer { peer_exchange: self.peer_exchange };
+        let info = greeted.fetch_info(self.info_hash, offer, &self.enough, progress).await;
         self.tally.talking.fetch_sub(1, Relaxed);
         info.map(Some)
     }
@@ -495,4 +546,38 @@ fn has_route() -> bool {
     let can_reach =
         |from: &str, to: &str| UdpSocket::bind(from).and_then(|socket| socket.connect(to)).is_ok();
     can_reach("0.0.0.0:0", "192.0.2.1:9") || can_reach("[::]:0", "[2001:db8::1]:9")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(peers: &[(&str, Origin)]) -> Found {
+        let origins: HashMap<SocketAddr, Origin> =
+            peers.iter().map(|(peer, origin)| (peer.parse().unwrap(), origin.clone())).collect();
+        let peers = peers.iter().map(|(peer, _)| peer.parse().unwrap()).collect();
+        let trackers = vec![url("http://own/"), url("http://other/")];
+        Found { info: None, peers, trackers, answered: HashSet::new(), origins }
+    }
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    #[test]
+    fn of_a_private_torrents_peers_only_those_are_kept_that_its_own_trackers_or_the_asker_named() {
+        let tracker = |text| Origin::Tracker(url(text));
+        let all = [
+            ("192.0.2.1:1", Origin::Anybody),
+            ("192.0.2.2:1", tracker("http://own/")),
+            ("192.0.2.3:1", tracker("http://other/")),
+            ("192.0.2.4:1", Origin::Asker),
+        ];
+        let left = found(&all).of_private(&[url("http://own/")]);
+        assert_eq!(left.peers, ["192.0.2.2:1", "192.0.2.4:1"].map(|peer| peer.parse().unwrap()));
+        assert_eq!(left.trackers, [url("http://own/")]);
+        let nobody = found(&all[..1]).of_private(&[]);
+        assert_eq!(nobody.peers.len(), 1, "there is nobody else");
+        assert!(found(&all[..1]).of_private(&[url("http://own/")]).peers.is_empty());
+    }
 }

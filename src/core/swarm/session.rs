@@ -23,7 +23,12 @@ use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    broker::Broker, client_name, dialer::Dialer, lobby::Lobby, search::Searcher, trackers::Announcer,
+    broker::{Broker, Limits},
+    client_name,
+    dialer::Dialer,
+    lobby::Lobby,
+    search::Searcher,
+    trackers::Announcer,
 };
 use crate::core::{
     Error,
@@ -211,7 +216,8 @@ impl Boot {
         let peer_id = super::peer_id(swarm);
         let dialer = Dialer::new(swarm);
         let lobby = Lobby::default();
-        let broker = Broker::start(dialer.clone(), lobby.clone())
+        let limits = Limits { download: swarm.download_limit, peer_exchange: uses_peer_exchange(swarm) };
+        let broker = Broker::start(dialer.clone(), lobby.clone(), limits)
             .await
             .map_err(|error| Error::Internal(format!("cannot listen on loopback: {error}")))?;
         let session = Session::new_with_opts(self.dir.clone(), self.options(peer_id, &broker))
@@ -228,6 +234,7 @@ impl Boot {
             lsd: self.local_discovery().await,
             port: session.announce_port(),
             peer_id,
+            peer_exchange: uses_peer_exchange(swarm),
             waits: self.settings.waits,
         };
         Ok(Running { session, runtime: Handle::current(), searcher, broker: Arc::new(broker) })
@@ -261,7 +268,7 @@ impl Boot {
             fastresume: true,
             persistence: Some(SessionPersistenceConfig::Json { folder: Some(self.dir.clone()) }),
             peer_id: Some(peer_id),
-            listen: swarm.proxy.is_none().then(|| listener(swarm)),
+            listen: listens(swarm).then(|| listener(swarm)),
             connect: Some(ConnectionOptions {
                 proxy_url: Some(broker.url.clone()),
                 enable_tcp: true,
@@ -297,6 +304,11 @@ impl Boot {
     }
 }
 
+/// Whoever wants no name wants to be named to nobody.
+fn uses_peer_exchange(swarm: &SwarmSettings) -> bool {
+    !swarm.anonymous
+}
+
 /// Port 9 is "discard" (RFC 863): what a tracker is told when nobody can dial us.
 const DISCARD_PORT: u16 = 9;
 
@@ -308,6 +320,11 @@ fn uses_dht(swarm: &SwarmSettings) -> bool {
 /// So is local service discovery.
 fn uses_lsd(swarm: &SwarmSettings) -> bool {
     swarm.lsd && swarm.proxy.is_none()
+}
+
+/// Nobody can dial through a proxy; and who dials us talks to librqbit alone, which names everybody to everybody.
+fn listens(swarm: &SwarmSettings) -> bool {
+    swarm.proxy.is_none() && uses_peer_exchange(swarm)
 }
 
 fn listener(swarm: &SwarmSettings) -> ListenerOptions {

@@ -107,8 +107,26 @@ pub fn piece_head(piece: u32, begin: u32, len: u32) -> [u8; 13] {
     head
 }
 
+/// All that we have.
+pub fn bitfield(bits: &[u8]) -> Vec<u8> {
+    let mut message = (bits.len() as u32 + 1).to_be_bytes().to_vec();
+    message.push(5);
+    message.extend_from_slice(bits);
+    message
+}
+
+/// An extended message (BEP 10).
+pub fn extended(number: u8, payload: &[u8]) -> Vec<u8> {
+    let mut message = (payload.len() as u32 + 2).to_be_bytes().to_vec();
+    message.extend_from_slice(&[20, number]);
+    message.extend_from_slice(payload);
+    message
+}
+
 /// Nothing; the connection is alive.
 pub const KEEP_ALIVE: [u8; 4] = [0; 4];
+/// We answer requests.
+pub const UNCHOKE: [u8; 5] = [0, 0, 0, 1, 1];
 /// We want something.
 pub const INTERESTED: [u8; 5] = [0, 0, 0, 1, 2];
 

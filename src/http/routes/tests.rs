@@ -22,6 +22,7 @@ use crate::{
         metainfo::Metainfo,
         settings::CooldownSettings,
         source::InfoHash,
+        status::{PeerReport, PeerState},
     },
     http::{
         body::Content,
@@ -136,6 +137,15 @@ impl Library for Shelf {
             download_rate: 5,
             upload_rate: 0,
             peers: PeerCounts { seen: 4, connecting: 3, connected: 2, unchoked: 2, sending: 1 },
+            peer_list: vec![PeerReport {
+                client: Some("evil\u{202e} </script><script>".to_owned()),
+                rate: Some(7),
+                ..PeerReport::absent(
+                    ([192, 0, 2, 1], 6881).into(),
+                    PeerState::Refused,
+                    Some("no answer".into()),
+                )
+            }],
             search: SearchReport::default(),
             awaited: vec![7],
             positions: Vec::new(),
@@ -624,7 +634,13 @@ async fn torrents_are_shown_and_dropped() {
     let world = world();
     let all = world.json("GET", "/torrents").await;
     assert_eq!(all["torrents"][0]["info_hash"], HASH.to_string());
-    let one = world.json("GET", &format!("/torrents/{HASH}")).await;
+    let mut one = world.json("GET", &format!("/torrents/{HASH}")).await;
+    let peers = one.as_object_mut().expect("an object").remove("peer_list").expect("of one torrent");
+    let client = "evil\u{202e} </script><script>";
+    let peer = serde_json::json!({
+        "address": "192.0.2.1:6881", "client": client, "state": "refused", "reason": "no answer", "rate": 7, "received": 0,
+    });
+    assert_eq!(peers, serde_json::json!([peer]));
     assert_eq!(one, all["torrents"][0]);
     assert_eq!(one["files"][0]["path"], format!("dir/{NAME}"));
     assert_eq!(world.get(&format!("/torrents/{}", hash(3))).await.kind(), "not_found");

@@ -65,6 +65,12 @@ impl Value {
         }
     }
 
+    /// The keys of a dictionary.
+    pub fn keys(&self) -> Vec<String> {
+        let Value::Dict(entries) = self else { return Vec::new() };
+        entries.keys().map(|key| String::from_utf8_lossy(key).into_owned()).collect()
+    }
+
     pub fn as_int(&self) -> Option<i64> {
         match self {
             Value::Int(number) => Some(*number),

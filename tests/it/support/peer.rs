@@ -97,6 +97,8 @@ pub struct Counts {
     pub pieces: BTreeSet<u32>,
     /// Who the others said they are: peer ids, and names in extended handshakes.
     pub callers: BTreeSet<Vec<u8>>,
+    /// The extensions that they offered, in any hello.
+    pub offers: BTreeSet<String>,
     /// Lists of peers that we were sent (BEP 11).
     pub exchanged: usize,
 }

@@ -263,6 +263,16 @@ impl Invocation {
         self.under(["unshare", flags, "--", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh"])
     }
 
+    /// Runs in a network of its own with one way out, the device `out`, behind which nobody answers.
+    pub fn with_a_way_out(self) -> Self {
+        // IPv6 announces itself on every new device, whoever uses it.
+        let way = "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6 && ip link set lo up \
+                   && ip link add out type veth peer name end && ip link set end up && ip link set out up \
+                   && ip addr add 198.51.100.2/24 dev out && ip route add default dev out && exec \"$@\"";
+        let flags = if rustix::process::geteuid().is_root() { "-n" } else { "-rn" };
+        self.under(["unshare", flags, "--", "sh", "-c", way, "sh"])
+    }
+
     /// Runs where `dir` is a file system of `size` bytes.
     pub fn with_small_disk(self, dir: &Path, size: usize) -> Self {
         let flags = if rustix::process::geteuid().is_root() { "-m" } else { "-rm" };
@@ -515,11 +525,6 @@ impl Run {
             },
             () = self.ended() => panic!("ended without a line with {what}\n{}", self.report()),
         }
-    }
-
-    /// How many bytes came out so far.
-    pub fn bytes(&self) -> usize {
-        *self.seen.stdout_len.borrow()
     }
 
     /// Waits until so many bytes came out.

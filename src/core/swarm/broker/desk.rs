@@ -20,6 +20,7 @@ use super::{
     picker::{Head, Plan, Scene, look, pick_urgent},
     pieces::{Ask, BLOCK, Block, Geometry, Partial, PeerKey, Place},
 };
+use crate::core::status::{PeerReport, PeerState};
 
 /// A peer that brings nothing of what it was asked for this long is asked elsewhere.
 const SILENCE: Duration = Duration::from_secs(6);
@@ -81,19 +82,6 @@ pub enum Arrival {
     Take,
     /// It is there already, or was not asked for.
     Drop,
-}
-
-/// What is told of a peer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PeerReport {
-    /// Where it is.
-    pub address: SocketAddr,
-    /// It does not let us ask.
-    pub choking: bool,
-    /// Bytes a second while asked, as far as known.
-    pub rate: Option<f64>,
-    /// Bytes that came.
-    pub received: u64,
 }
 
 /// Bytes by what became of them.
@@ -177,15 +165,22 @@ impl Desk {
         self.plan.urgent.iter().map(|urgent| urgent.piece)
     }
 
-    /// All peers.
+    /// All peers, and those that are banned.
     pub fn peers(&self, now: Instant) -> Vec<PeerReport> {
-        let report = |peer: &Peer| PeerReport {
-            address: peer.address,
-            choking: !peer.is_open(),
-            rate: peer.rate.per_second(now),
-            received: peer.rate.total(),
-        };
-        self.peers.values().map(report).collect()
+        let there = self.peers.values().map(|peer| peer.report(now));
+        let banned = self.banned.iter().map(|address| {
+            let brought = self.gone.get(address).copied().unwrap_or_default();
+            let report = PeerReport::absent(*address, PeerState::Banned, Some("it sent bad blocks".into()));
+            PeerReport { received: brought, ..report }
+        });
+        there.chain(banned).collect()
+    }
+
+    /// A peer said what it calls itself.
+    pub fn introduces(&mut self, key: PeerKey, client: String) {
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.client = Some(client);
+        }
     }
 
     /// Everybody who brought something and never a bad block, the most first.
@@ -331,6 +326,46 @@ impl Desk {
         }
     }
 
+    /// A peer's connection is gone, but its link stays: it may be reached anew.
+    pub fn severed(&mut self, key: PeerKey, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        peer.sever(now);
+        self.take_back(key, now);
+        self.fill_all(now);
+    }
+
+    /// It was: it is told again what it was told before, and tells what it has.
+    pub fn renewed(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        peer.renew();
+        if peer.interested {
+            self.order(key, Order::Interest);
+        }
+    }
+
+    /// Whether a reader waits for bytes, a peer is silent that could bring them, and nobody else can.
+    pub fn is_missed(&self, key: PeerKey, now: Instant) -> bool {
+        self.peers.get(&key).is_some_and(|peer| peer.is_silent(SILENCE, now)) && self.is_last_hope(key, now)
+    }
+
+    /// Whether a peer that left is worth waiting for: it brought something, and nobody else brings what a reader waits for.
+    pub fn is_worth_waiting_for(&self, key: PeerKey, now: Instant) -> bool {
+        let brought = |peer: &Peer| peer.rate.total() > 0 && !self.is_banned(peer.address);
+        self.peers.get(&key).is_some_and(brought) && self.is_last_hope(key, now)
+    }
+
+    /// Whether a reader waits for a piece that nobody but this peer might bring.
+    fn is_last_hope(&self, key: PeerKey, now: Instant) -> bool {
+        let brings = |peer: &Peer, piece| {
+            peer.is_open() && !peer.silenced && !peer.is_silent(SILENCE, now) && peer.has.contains(piece)
+        };
+        let others = || self.peers.iter().filter(|(other, _)| **other != key);
+        self.heads.iter().filter(|head| head.needs < head.end).any(|head| {
+            let piece = (head.needs / u64::from(self.geometry.piece_len)) as u32;
+            !(self.have)(piece) && !others().any(|(_, peer)| brings(peer, piece))
+        })
+    }
+
     /// What a peer was asked is asked of nobody again.
     fn take_back(&mut self, key: PeerKey, now: Instant) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
@@ -366,7 +401,9 @@ impl Desk {
                 self.order(key, Order::Answer(block));
             }
             Place::Asked if partial.sole() == Some(key) => drop(peer.waiting.insert(block)),
-            Place::Missing if partial.is_for(key) => peer.fresh.push_back(block),
+            Place::Missing if partial.is_for(key) && peer.has.contains(block.piece) => {
+                peer.fresh.push_back(block);
+            }
             _ => self.adopt(key, block),
         }
     }
@@ -612,7 +649,7 @@ impl Desk {
     /// A silent peer: what it was asked is asked elsewhere; what still comes is welcome.
     fn give_up_on(&mut self, key: PeerKey, now: Instant) {
         let Some(peer) = self.peers.get(&key) else { return };
-        if peer.is_silent(ABANDON, now) {
+        if peer.is_silent(ABANDON, now) && !self.is_last_hope(key, now) {
             self.order(key, Order::Leave("it was silent for too long"));
             return self.leave(key, now);
         }
@@ -784,8 +821,11 @@ impl Desk {
                 // Answered, or the piece was forgotten: then it is back in the queue.
                 continue;
             };
-            if partial.is_for(key) && partial.place(block.index) == Place::Missing {
-                self.peers.get_mut(&key)?.waiting.insert(block);
+            let peer = self.peers.get_mut(&key)?;
+            let is_missing = partial.is_for(key) && partial.place(block.index) == Place::Missing;
+            // One that was greeted anew may not have what it had before.
+            if is_missing && peer.has.contains(block.piece) {
+                peer.waiting.insert(block);
                 return Some(block);
             }
             self.want(key, block);

@@ -2,9 +2,10 @@
 
 use std::{
     collections::HashMap,
+    io,
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -12,26 +13,33 @@ use std::{
 
 use tokio::{
     runtime::Handle,
-    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    sync::{
+        Semaphore,
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    },
     time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    desk::{Action, Desk, Order, PeerReport, Tally},
+    desk::{Action, Desk, Order, Tally},
     index::Indexes,
     picker::Head,
     pieces::{Block, Geometry, PeerKey},
+    throttle::Throttle,
 };
 use crate::core::{
     content::Content,
-    lock,
     playhead::{Playhead, Playheads},
-    status::{Milestone, Timeline},
+    status::{Milestone, PeerReport, Timeline},
+    sync::{Mutex, lock},
 };
 
 /// How often the desk looks at the clock: a tenth of what a waiting reader notices.
 const TICK: Duration = Duration::from_millis(50);
+
+/// Peers of one torrent that are dialled anew at a time: a swarm that died does not take all of librqbit's places.
+const REDIALS: usize = 8;
 
 /// One torrent's exchange of blocks.
 pub struct Exchange {
@@ -41,6 +49,10 @@ pub struct Exchange {
     content: Arc<Content>,
     runtime: Handle,
     counters: Arc<Counters>,
+    /// Taken by those that dial their peer anew.
+    pub redials: Arc<Semaphore>,
+    /// Whether its peers may tell each other of peers.
+    pub peer_exchange: bool,
     /// When what first happened.
     pub timeline: Arc<Timeline>,
 }
@@ -52,6 +64,8 @@ pub struct Counters {
     pub received: AtomicU64,
     /// To librqbit, which counts them as fetched.
     pub handed_over: AtomicU64,
+    /// How fast they may come.
+    pub throttle: Throttle,
 }
 
 impl Exchange {
@@ -61,6 +75,7 @@ impl Exchange {
         runtime: Handle,
         counters: Arc<Counters>,
         timeline: Arc<Timeline>,
+        peer_exchange: bool,
     ) -> Arc<Self> {
         let metainfo = content.metainfo();
         let geometry = Geometry { piece_len: metainfo.piece_length, total_len: metainfo.total_len };
@@ -73,6 +88,8 @@ impl Exchange {
             content,
             runtime,
             counters,
+            redials: Arc::new(Semaphore::new(REDIALS)),
+            peer_exchange,
             timeline,
         })
     }
@@ -115,8 +132,12 @@ impl Exchange {
         self.runtime.spawn(async move {
             let content = exchange.content.clone();
             let hashed = tokio::task::spawn_blocking(move || content.check(piece, digests)).await;
-            // A disk that fails is the keeper's to see; the piece stays unverified.
-            let Ok(Ok((right, digests))) = hashed else { return };
+            let (right, digests) = match hashed {
+                Ok(Ok(hashed)) => hashed,
+                // The keeper sees it, and ends the torrent.
+                Ok(Err(error)) => return exchange.fail_reading(Block { piece, index: 0 }, error),
+                Err(_) => return,
+            };
             if right {
                 exchange.timeline.pass(Milestone::Piece);
                 exchange.content.complete(piece);
@@ -125,6 +146,11 @@ impl Exchange {
             }
             exchange.tell(|desk, now| desk.hashed(piece, right, &digests, now));
         });
+    }
+
+    /// A block that is on disk cannot be read.
+    pub fn fail_reading(&self, block: Block, error: io::Error) {
+        self.content.fail_reading(self.geometry.start_of(block), error);
     }
 
     /// librqbit verified a piece.
@@ -162,7 +188,7 @@ impl Exchange {
         lock(&self.desk).is_banned(address)
     }
 
-    /// Every peer on a link.
+    /// Every peer on a link, and those that are banned.
     pub fn peers(&self) -> Vec<PeerReport> {
         lock(&self.desk).peers(Instant::now())
     }
@@ -177,6 +203,11 @@ impl Exchange {
         let Tally { taken, wasted, bad } = lock(&self.desk).tally();
         let info_hash = self.content.metainfo().info_hash;
         tracing::debug!("torrent {info_hash}: {taken} bytes came, {wasted} more in vain, {bad} of them bad");
+    }
+
+    /// How fast bytes may come, from all peers of all torrents.
+    pub fn throttle(&self) -> &Throttle {
+        &self.counters.throttle
     }
 
     /// Notes bytes that a peer sent.
@@ -222,5 +253,34 @@ impl Exchange {
             pace: head.pace,
         };
         playheads.into_iter().map(head).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{Error, metainfo::tests::sample, swarm::broker::desk::Arrival};
+
+    #[tokio::test]
+    async fn a_piece_that_cannot_be_read_back_is_the_torrents_storage_error() {
+        let (dir, payload) = (tempfile::tempdir().unwrap(), [7; 100]);
+        let content = Arc::new(Content::open(dir.path(), Arc::new(sample(100, &[100], &payload))));
+        let exchange =
+            Exchange::new(content.clone(), Handle::current(), Arc::default(), Arc::default(), true);
+        let (peer, _orders) = exchange.join(([192, 0, 2, 1], 6881).into());
+        let (block, head) =
+            (Block { piece: 0, index: 0 }, Head { needs: 0, end: 100, runway: 0, pace: None });
+        let arrival = exchange.tell(|desk, now| {
+            desk.set_heads(vec![head], now);
+            desk.has_all_of(peer, &[0x80], now);
+            desk.unchoked(peer, now);
+            desk.arrived(peer, block, now)
+        });
+        assert_eq!(arrival, Arrival::Take);
+        // It is never written: as if the file had been cut short by somebody else.
+        content.set_len(0, 50).unwrap();
+        exchange.tell(|desk, now| desk.stored(peer, block, now));
+        content.trouble().await;
+        assert!(matches!(content.fault(), Some(Error::Storage { .. })), "{:?}", content.fault());
     }
 }

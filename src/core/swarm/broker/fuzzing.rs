@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,8 +14,8 @@ use super::{
     pieces::{BLOCK, Block, Geometry, PeerKey},
 };
 use crate::core::{
-    lock,
     swarm::wire::{Frame, MAX_FRAME, cancel, frame_len, parse, piece_head, request},
+    sync::{Mutex, lock},
 };
 
 /// Peers at once; more only make the same things rarer.
@@ -103,7 +103,14 @@ impl World {
             9 => drop(self.desk.unchoked(key, now)),
             10 => {
                 self.links.insert(key, Vec::new());
-                self.desk.choked(key, now);
+                match how % 4 {
+                    0 => self.desk.severed(key, now),
+                    1 => {
+                        self.desk.severed(key, now);
+                        self.desk.renewed(key);
+                    }
+                    _ => self.desk.choked(key, now),
+                }
             }
             11 | 12 => self.desk.wanted(key, block, now),
             13 => self.desk.unwanted(key, block),

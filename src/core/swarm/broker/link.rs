@@ -4,29 +4,32 @@
 //! extensions, what librqbit gives. librqbit never hears of a choke (it would drop what it asked for), and is kept
 //! awake with keep-alives while a peer has nothing for it.
 
-use std::{collections::VecDeque, io, net::SocketAddr, ops::Range, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque, convert::Infallible, io, net::SocketAddr, ops::Range, sync::Arc, time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use tokio::{
-    io::AsyncReadExt,
-    net::{
-        TcpStream,
-        tcp::{ReadHalf, WriteHalf},
-    },
-    sync::mpsc::UnboundedReceiver,
+    sync::{OwnedSemaphorePermit, mpsc::UnboundedReceiver},
     time::{Instant, MissedTickBehavior, interval},
 };
 
 use super::{
     desk::{Arrival, Order},
+    discretion::without_peer_exchange,
     exchange::Exchange,
+    line::{Line, Source, read, send},
+    outbox::Outbox,
     pieces::{Block, PeerKey},
+    redial::{Redial, Road, Step},
+    said::Said,
 };
 use crate::core::{
     status::Milestone,
     swarm::{
         bencode,
-        wire::{self, Frame, MAX_FRAME, Malformed, frame_len, parse},
+        handshake::{self, OUR_UT_PEX},
+        wire::{self, Frame, Hello, MAX_FRAME, Malformed, frame_len, parse},
     },
 };
 
@@ -41,15 +44,49 @@ const PEER_AWAKE: Duration = Duration::from_secs(60);
 /// And so do we, with half a minute's grace.
 const DEAF: Duration = Duration::from_secs(150);
 
+/// Characters of a peer's name for itself that are kept.
+const MOST_NAME: usize = 64;
+/// A peer that a reader waits for is dialled anew when not a byte came from it for this long.
+const SILENT: Duration = Duration::from_secs(6);
+/// One that left is waited for as long as a reader waits for a piece by default, and so is one that comes back in vain.
+const HELD: Duration = Duration::from_secs(60);
+
+/// The far end of a link, after the handshakes.
+pub struct Far {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// The connection.
+    pub line: Line,
+    /// What it sent since its handshake.
+    pub heard: BytesMut,
+    /// What it was told in ours.
+    pub hello: Hello,
+    /// The way to it, if it can be dialled.
+    pub road: Option<Box<dyn Road>>,
+}
+
 /// A link.
 pub struct Link {
     exchange: Arc<Exchange>,
     key: PeerKey,
     orders: UnboundedReceiver<Order>,
+    address: SocketAddr,
+    hello: Hello,
+    road: Option<Box<dyn Road>>,
+    /// The connection to the peer; none while it is to be reached anew.
+    peer: Option<Line>,
+    /// Since when it was reached in vain, or not at all.
+    missing: Option<Instant>,
+    redial: Redial,
+    /// The right to dial anew.
+    permit: Option<OwnedSemaphorePermit>,
+    said: Said,
+    /// The peer's extended hello was passed on.
+    introduced: bool,
     from_peer: BytesMut,
     from_librqbit: BytesMut,
-    to_peer: super::outbox::Outbox,
-    to_librqbit: super::outbox::Outbox,
+    to_peer: Outbox,
+    to_librqbit: Outbox,
     /// What librqbit is to be given from disk.
     answers: VecDeque<Block>,
     read_size: usize,
@@ -79,45 +116,48 @@ pub enum End {
 enum Fate {
     Pass,
     Swallow,
+    /// This goes on in its place.
+    Instead(Bytes),
     /// A block to be written; whether it passes is known after.
     Take(Block, Range<usize>),
 }
 
 impl Link {
-    /// Carries it until one side leaves, after the handshakes; `heard` is what the peer sent since.
-    pub async fn carry(
-        exchange: Arc<Exchange>,
-        address: SocketAddr,
-        (peer, heard): (&mut TcpStream, BytesMut),
-        librqbit: &mut TcpStream,
-    ) -> End {
-        let (key, orders) = exchange.join(address);
+    /// Carries it until one side leaves for good.
+    pub async fn carry(exchange: Arc<Exchange>, far: Far, librqbit: Line) -> End {
+        let (key, orders) = exchange.join(far.address);
         let now = Instant::now();
         let mut link = Link {
             exchange,
             key,
             orders,
-            from_peer: heard,
+            address: far.address,
+            hello: far.hello,
+            road: far.road,
+            peer: Some(far.line),
+            missing: None,
+            redial: Redial::new(now),
+            permit: None,
+            said: Said::default(),
+            introduced: false,
+            from_peer: far.heard,
             from_librqbit: BytesMut::new(),
-            to_peer: Default::default(),
-            to_librqbit: Default::default(),
+            to_peer: Outbox::default(),
+            to_librqbit: Outbox::default(),
             answers: VecDeque::new(),
             read_size: READ.start,
             heard: now,
             told_peer: now,
             told_librqbit: now,
         };
-        match link.run(peer.split(), librqbit.split()).await {
+        match link.run(librqbit).await {
             Ok(never) => match never {},
             Err(end) => end,
         }
     }
 
-    async fn run(
-        &mut self,
-        (mut peer_in, mut peer_out): (ReadHalf<'_>, WriteHalf<'_>),
-        (mut librqbit_in, mut librqbit_out): (ReadHalf<'_>, WriteHalf<'_>),
-    ) -> Result<std::convert::Infallible, End> {
+    async fn run(&mut self, mut librqbit: Line) -> Result<Infallible, End> {
+        let (librqbit_in, librqbit_out) = librqbit.split();
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.take_in()?;
@@ -128,12 +168,22 @@ impl Link {
             let peer_may_talk = self.to_librqbit.len() < FULL && self.to_peer.len() < 2 * FULL;
             self.from_peer.reserve(self.read_size);
             self.from_librqbit.reserve(READ.start);
+            let (peer_in, peer_out) = self.peer.as_mut().map(Line::split).unzip();
             tokio::select! {
                 Some(order) = self.orders.recv() => self.obey_all(order)?,
-                read = peer_in.read_buf(&mut self.from_peer), if peer_may_talk => self.hear_peer(read?)?,
-                read = librqbit_in.read_buf(&mut self.from_librqbit), if librqbit_may => self.hear_librqbit(read?)?,
-                sent = self.to_peer.send(&mut peer_out), if !self.to_peer.is_empty() => sent?,
-                sent = self.to_librqbit.send(&mut librqbit_out), if !self.to_librqbit.is_empty() => sent?,
+                got = listen(&self.exchange, peer_in, &mut self.from_peer), if peer_may_talk => {
+                    self.hear_peer(got)?;
+                }
+                got = read(Some(&mut *librqbit_in), &mut self.from_librqbit), if librqbit_may => {
+                    self.hear_librqbit(got?)?;
+                }
+                sent = send(peer_out, &mut self.to_peer), if !self.to_peer.is_empty() => {
+                    sent.or_else(|error| self.lose(error.into()))?;
+                }
+                sent = send(Some(&mut *librqbit_out), &mut self.to_librqbit), if !self.to_librqbit.is_empty() => {
+                    sent?;
+                }
+                step = self.redial.step() => self.come_nearer(step)?,
                 _ = ticks.tick() => self.look_at_the_clock()?,
             }
         }
@@ -149,11 +199,13 @@ impl Link {
 
     fn obey(&mut self, order: Order) -> Result<(), End> {
         match order {
+            Order::Answer(block) => self.answers.push_back(block),
+            Order::Leave(why) => return Err(End::Left(why)),
+            // Whoever is reached anew is told anew.
+            _ if self.peer.is_none() => return Ok(()),
             Order::Ask(block) => self.to_peer.put_first(&self.words(block, wire::request)),
             Order::Cancel(block) => self.to_peer.put_first(&self.words(block, wire::cancel)),
             Order::Interest => self.to_peer.put_first(&wire::INTERESTED),
-            Order::Answer(block) => self.answers.push_back(block),
-            Order::Leave(why) => return Err(End::Left(why)),
         }
         self.told_peer = Instant::now();
         Ok(())
@@ -173,7 +225,11 @@ impl Link {
             let mut frame = BytesMut::with_capacity(13 + len as usize);
             frame.extend_from_slice(&wire::piece_head(block.piece, block.begin(), len));
             frame.resize(13 + len as usize, 0);
-            self.exchange.content().read_torrent(geometry.start_of(block), &mut frame[13..])?;
+            let read = self.exchange.content().read_torrent(geometry.start_of(block), &mut frame[13..]);
+            if let Err(error) = read {
+                self.exchange.fail_reading(block, error);
+                return Err(End::Left("what it brought cannot be read back"));
+            }
             self.give(frame.freeze());
             self.exchange.note_handed_over(len.into());
         }
@@ -187,26 +243,131 @@ impl Link {
 
     fn look_at_the_clock(&mut self) -> Result<(), End> {
         let now = Instant::now();
-        if now - self.heard > DEAF {
+        if self.peer.is_some() && now - self.heard > DEAF {
             return Err(End::Left("it says nothing any more"));
         }
         if now - self.told_librqbit > AWAKE {
             self.give(Bytes::from_static(&wire::KEEP_ALIVE));
         }
-        if now - self.told_peer > PEER_AWAKE {
+        if self.peer.is_some() && now - self.told_peer > PEER_AWAKE {
             self.to_peer.put_first(&wire::KEEP_ALIVE);
             self.told_peer = now;
+        }
+        self.look_for_the_peer(now)
+    }
+
+    /// Dials it anew if it is missed.
+    fn look_for_the_peer(&mut self, now: Instant) -> Result<(), End> {
+        let (key, tell) = (self.key, &self.exchange);
+        let (in_vain, connected) = (self.is_in_vain(now), self.peer.is_some());
+        let missed = !in_vain
+            && match connected {
+                true => now - self.heard > SILENT && tell.tell(|desk, now| desk.is_missed(key, now)),
+                false => tell.tell(|desk, now| desk.is_worth_waiting_for(key, now)),
+            };
+        match (missed, connected) {
+            (true, _) => self.dial_anew(now),
+            (false, true) => self.call_off(),
+            (false, false) if in_vain => return Err(End::Left("it did not come back")),
+            (false, false) => return Err(End::Left("it left, and is not waited for any more")),
         }
         Ok(())
     }
 
-    fn hear_peer(&mut self, read: usize) -> Result<(), End> {
-        if read == 0 {
-            return Err(End::Closed("the peer"));
+    fn is_in_vain(&self, now: Instant) -> bool {
+        self.missing.is_some_and(|since| now - since > HELD)
+    }
+
+    fn dial_anew(&mut self, now: Instant) {
+        if self.redial.is_due(now)
+            && self.may_redial()
+            && let Some(road) = &self.road
+        {
+            tracing::debug!("peer {}: dialling it anew", self.address);
+            self.redial.dial(&**road, self.address);
+        }
+    }
+
+    fn may_redial(&mut self) -> bool {
+        if self.permit.is_none() {
+            self.permit = self.exchange.redials.clone().try_acquire_owned().ok();
+        }
+        self.permit.is_some()
+    }
+
+    fn call_off(&mut self) {
+        self.redial.rest();
+        self.permit = None;
+    }
+
+    /// The connection to the peer broke: the end, unless it is worth to wait for it.
+    fn lose(&mut self, why: End) -> Result<(), End> {
+        let key = self.key;
+        let worth_it = || self.exchange.tell(|desk, now| desk.is_worth_waiting_for(key, now));
+        let hopeless = self.road.is_none() || self.is_in_vain(Instant::now());
+        if hopeless || !worth_it() || !self.may_redial() {
+            return Err(why);
+        }
+        tracing::debug!("peer {}: {why}; it is waited for", self.address);
+        self.redial.pause(Instant::now());
+        self.sever();
+        Ok(())
+    }
+
+    fn sever(&mut self) {
+        let key = self.key;
+        if let Some(line) = self.peer.take() {
+            line.reset();
+        }
+        self.missing.get_or_insert_with(Instant::now);
+        (self.from_peer, self.to_peer) = (BytesMut::new(), Outbox::default());
+        self.exchange.tell(|desk, now| desk.severed(key, now));
+    }
+
+    fn come_nearer(&mut self, step: Step) -> Result<(), End> {
+        match step {
+            // The way is open, and still the old connection is silent.
+            Step::Reached(line) => {
+                self.sever();
+                self.redial.greet(line, self.hello);
+            }
+            Step::Greeted(_, answer)
+                if handshake::info_hash_of(&answer) != handshake::info_hash_of(&self.hello) =>
+            {
+                return Err(End::Left("it has another torrent now"));
+            }
+            Step::Greeted(line, answer) => self.renew(line, &answer)?,
+            Step::Failed(error) => {
+                tracing::debug!("peer {}: {error}", self.address);
+                self.redial.pause(Instant::now());
+            }
+        }
+        Ok(())
+    }
+
+    fn renew(&mut self, line: Line, answer: &Hello) -> Result<(), End> {
+        tracing::debug!("peer {}: it is back", self.address);
+        // What was ordered of the connection that is gone is not for this one.
+        while let Ok(order) = self.orders.try_recv() {
+            self.obey(order)?;
+        }
+        self.to_peer.put_first(&self.said.again(handshake::is_extended(answer)));
+        (self.peer, self.permit) = (Some(line), None);
+        (self.heard, self.told_peer) = (Instant::now(), Instant::now());
+        let key = self.key;
+        self.exchange.tell(|desk, _| desk.renewed(key));
+        Ok(())
+    }
+
+    fn hear_peer(&mut self, got: io::Result<usize>) -> Result<(), End> {
+        match got {
+            Ok(0) => return self.lose(End::Closed("the peer")),
+            Err(error) => return self.lose(error.into()),
+            // A peer that fills the buffer has more to say at a time.
+            Ok(got) => self.read_size = if got >= self.read_size { READ.end } else { READ.start },
         }
         self.heard = Instant::now();
-        // A peer that fills the buffer has more to say at a time.
-        self.read_size = if read >= self.read_size { READ.end } else { READ.start };
+        self.call_off();
         self.take_in()
     }
 
@@ -214,19 +375,25 @@ impl Link {
     fn take_in(&mut self) -> Result<(), End> {
         let mut frames = Vec::new();
         let mut at = 0;
-        while let Some(len) = frame_len(&self.from_peer[at..], MAX_FRAME)? {
-            let fate = self.judge(at, &self.from_peer[at..at + len])?;
+        let mut buffer = std::mem::take(&mut self.from_peer);
+        while let Some(len) = frame_len(&buffer[at..], MAX_FRAME)? {
+            let fate = self.judge(at, &buffer[at..at + len])?;
             frames.push((at..at + len, fate));
             at += len;
         }
-        let heard = self.from_peer.split_to(at).freeze();
+        if frames.iter().any(|(_, fate)| matches!(fate, Fate::Take(..))) {
+            self.redial.forgive();
+            self.missing = None;
+        }
+        let heard = buffer.split_to(at).freeze();
+        self.from_peer = buffer;
         self.write(&heard, &frames)?;
         self.pass_on(&heard, frames);
         Ok(())
     }
 
     /// What becomes of a peer's frame at offset `at`; the desk hears of it.
-    fn judge(&self, at: usize, frame: &[u8]) -> Result<Fate, End> {
+    fn judge(&mut self, at: usize, frame: &[u8]) -> Result<Fate, End> {
         let key = self.key;
         let tell = &self.exchange;
         Ok(match parse(frame)? {
@@ -253,14 +420,29 @@ impl Link {
                 block.map_or(Fate::Swallow, |block| Fate::Take(block, at + 13..at + 13 + len as usize))
             }
             Frame::Extended(0, payload) => {
-                if let Some(queue) = queue_of(payload) {
+                let words = hello_of(payload);
+                if let Some(queue) = words.queue {
                     tell.tell(|desk, _| desk.queues(key, queue));
                 }
-                Fate::Pass
+                if let Some(client) = words.client {
+                    tell.tell(|desk, _| desk.introduces(key, client));
+                }
+                self.introduce(payload)
             }
+            Frame::Extended(OUR_UT_PEX, _) => pass_if(tell.peer_exchange),
             Frame::KeepAlive | Frame::Unknown => Fate::Swallow,
             _ => Fate::Pass,
         })
+    }
+
+    /// What becomes of a peer's extended hello: librqbit knows one that comes back.
+    fn introduce(&mut self, payload: &[u8]) -> Fate {
+        match (std::mem::replace(&mut self.introduced, true), self.exchange.peer_exchange) {
+            (true, _) => Fate::Swallow,
+            (false, true) => Fate::Pass,
+            (false, false) => without_peer_exchange(payload)
+                .map_or(Fate::Swallow, |hello| Fate::Instead(wire::extended(0, &hello).into())),
+        }
     }
 
     /// Writes the taken blocks, neighbours at one go.
@@ -296,6 +478,11 @@ impl Link {
                 Fate::Pass => true,
                 Fate::Swallow => false,
                 Fate::Take(block, data) => self.hand_over(block, data.len()),
+                Fate::Instead(frame) => {
+                    self.flush(heard, std::mem::replace(&mut run, range.end..range.end));
+                    self.give(frame);
+                    false
+                }
             };
             if !passes {
                 continue;
@@ -332,7 +519,8 @@ impl Link {
         }
         while let Some(len) = frame_len(&self.from_librqbit, MAX_FRAME)? {
             let frame = self.from_librqbit.split_to(len).freeze();
-            if self.passes_to_peer(&frame)? {
+            let frame = self.discreet(frame)?;
+            if self.passes_to_peer(&frame)? && self.peer.is_some() {
                 self.to_peer.pass(frame);
                 self.told_peer = Instant::now();
             }
@@ -340,10 +528,23 @@ impl Link {
         Ok(())
     }
 
-    fn passes_to_peer(&self, frame: &[u8]) -> Result<bool, End> {
+    /// What librqbit says, without what the peer must not hear.
+    fn discreet(&self, frame: Bytes) -> Result<Bytes, End> {
+        Ok(match parse(&frame)? {
+            Frame::Extended(0, payload) if !self.exchange.peer_exchange => {
+                let hello = without_peer_exchange(payload).ok_or(Malformed)?;
+                wire::extended(0, &hello).into()
+            }
+            _ => frame,
+        })
+    }
+
+    fn passes_to_peer(&mut self, frame: &[u8]) -> Result<bool, End> {
         let (key, tell) = (self.key, &self.exchange);
         let block = |piece, begin, len| tell.geometry().block(piece, begin, len);
-        Ok(match parse(frame)? {
+        let frame = parse(frame)?;
+        self.said.note(&frame, tell.geometry().pieces());
+        Ok(match frame {
             Frame::Request(piece, begin, len) => {
                 if let Some(block) = block(piece, begin, len) {
                     tell.tell(|desk, now| desk.wanted(key, block, now));
@@ -364,6 +565,14 @@ impl Link {
     }
 }
 
+/// Reads from a peer, as soon as bytes may come at all.
+async fn listen(exchange: &Exchange, from: Option<&mut Source>, into: &mut BytesMut) -> io::Result<usize> {
+    exchange.throttle().open().await;
+    let got = read(from, into).await?;
+    exchange.throttle().took(got);
+    Ok(got)
+}
+
 fn pass_if(news: bool) -> Fate {
     if news { Fate::Pass } else { Fate::Swallow }
 }
@@ -374,12 +583,29 @@ impl Drop for Link {
     }
 }
 
-/// How many requests a peer says that it queues (BEP 10, `reqq`).
-fn queue_of(payload: &[u8]) -> Option<usize> {
-    #[derive(serde::Deserialize)]
-    struct Hello {
-        reqq: Option<u32>,
-    }
-    let (hello, _): (Hello, _) = bencode::decode(payload)?;
-    hello.reqq.map(|queue| queue as usize)
+/// What of a peer's extended hello (BEP 10) is for us.
+#[derive(Default)]
+struct Words {
+    /// How many requests it says that it queues.
+    queue: Option<usize>,
+    /// What it calls itself.
+    client: Option<String>,
 }
+
+fn hello_of(payload: &[u8]) -> Words {
+    #[derive(serde::Deserialize)]
+    struct Hello<'a> {
+        reqq: Option<u64>,
+        #[serde(borrow)]
+        v: Option<&'a [u8]>,
+    }
+    let Some((hello, _)) = bencode::decode::<Hello<'_>>(payload) else { return Words::default() };
+    let name = |v| String::from_utf8_lossy(v).chars().filter(|c| !c.is_control()).take(MOST_NAME).collect();
+    Words {
+        queue: hello.reqq.map(|queue| queue as usize),
+        client: hello.v.map(name).filter(|name: &String| !name.is_empty()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,8 @@ use std::{
     collections::{HashMap, HashSet},
     io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
+    num::NonZeroU32,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -19,35 +20,50 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use self::link::Link;
+use self::link::{Far, Link};
 use super::{
     dialer::Dialer,
     handshake::{self, within},
     lobby::Lobby,
     wire::Hello,
 };
-use crate::core::{content::Content, lock, playhead::Playheads, source::InfoHash, status::Timeline};
+use crate::core::{
+    content::Content,
+    playhead::Playheads,
+    source::InfoHash,
+    status::{PeerReport, PeerState, Timeline},
+    sync::{Mutex, lock},
+};
 
 mod blame;
 mod desk;
+mod discretion;
 mod exchange;
 pub(crate) mod fuzzing;
 mod index;
+mod line;
 mod link;
 mod outbox;
 mod peers;
 mod picker;
 mod pieces;
 mod rate;
+mod redial;
+mod said;
 #[cfg(test)]
 mod simulations;
 #[cfg(test)]
 mod simulator;
 mod socks;
+mod throttle;
 
 pub use exchange::Exchange;
 
 use exchange::Counters;
+use throttle::Throttle;
+
+/// Peers without a link that are remembered.
+const MOST_ABSENT: usize = 1000;
 
 /// The broker of one session.
 pub struct Broker {
@@ -57,21 +73,42 @@ pub struct Broker {
     _server: AbortOnDropHandle<()>,
 }
 
+/// What is not to be exceeded.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes a second from all peers together.
+    pub download: Option<NonZeroU32>,
+    /// Whether peers may be told of each other at all.
+    pub peer_exchange: bool,
+}
+
 /// What all connections share.
 struct Floor {
     dialer: Dialer,
     lobby: Lobby,
     user: String,
     password: String,
+    /// Whether peers may be told of each other at all.
+    peer_exchange: bool,
     exchanges: Mutex<HashMap<InfoHash, Arc<Exchange>>>,
     counters: Arc<Counters>,
+    /// Peers without a link: being dialled, or gone, and why.
+    absent: Mutex<HashMap<SocketAddr, Absent>>,
     /// Addresses on loopback that are no peers: what is said there is passed on as it is.
     tunnels: Mutex<HashSet<SocketAddr>>,
 }
 
+/// A peer without a link.
+struct Absent {
+    state: PeerState,
+    why: Option<String>,
+    /// Whose it is, where there was but one torrent: who is dialled for what, librqbit says only to a peer that answers.
+    of: Option<InfoHash>,
+}
+
 impl Broker {
     /// Listens on loopback, on the runtime that it is called on.
-    pub async fn start(dialer: Dialer, lobby: Lobby) -> io::Result<Self> {
+    pub async fn start(dialer: Dialer, lobby: Lobby, limits: Limits) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let secret = || data_encoding::HEXLOWER.encode(&rand::random::<[u8; 16]>());
         let floor = Arc::new(Floor {
@@ -79,8 +116,10 @@ impl Broker {
             lobby,
             user: secret(),
             password: secret(),
+            peer_exchange: limits.peer_exchange,
             exchanges: Mutex::default(),
-            counters: Arc::default(),
+            counters: Arc::new(Counters { throttle: Throttle::new(limits.download), ..Counters::default() }),
+            absent: Mutex::default(),
             tunnels: Mutex::default(),
         });
         let url = format!("socks5://{}:{}@{}", floor.user, floor.password, listener.local_addr()?);
@@ -97,7 +136,9 @@ impl Broker {
         timeline: Arc<Timeline>,
     ) -> Opened {
         let info_hash = content.metainfo().info_hash;
-        let exchange = Exchange::new(content, runtime, self.floor.counters.clone(), timeline);
+        let peer_exchange = self.floor.peer_exchange && !content.metainfo().private;
+        let counters = self.floor.counters.clone();
+        let exchange = Exchange::new(content, runtime, counters, timeline, peer_exchange);
         lock(&self.floor.exchanges).insert(info_hash, exchange.clone());
         let following = exchange.follow(playheads);
         Opened { exchange, info_hash, floor: self.floor.clone(), _following: following }
@@ -107,6 +148,17 @@ impl Broker {
     pub fn received(&self, fetched: u64) -> u64 {
         let handed_over = self.floor.counters.handed_over.load(Relaxed);
         fetched.saturating_sub(handed_over) + self.floor.counters.received.load(Relaxed)
+    }
+
+    /// Peers of a torrent that are being dialled, could not be reached or left; where it is not known whose a peer is, those
+    /// that are `known`.
+    pub fn absent(&self, info_hash: InfoHash, known: &HashSet<SocketAddr>) -> Vec<PeerReport> {
+        let absent = lock(&self.floor.absent);
+        let ours = absent.iter().filter(|(peer, absent)| match absent.of {
+            Some(of) => of == info_hash,
+            None => known.contains(peer),
+        });
+        ours.map(|(peer, Absent { state, why, .. })| PeerReport::absent(*peer, *state, why.clone())).collect()
     }
 
     /// Lets librqbit reach an address that is no peer, until the guard is dropped.
@@ -161,48 +213,71 @@ async fn serve(listener: TcpListener, floor: Arc<Floor>) {
 async fn attend(mut librqbit: TcpStream, floor: Arc<Floor>) {
     let accepted = within(socks::accept(&mut librqbit, &floor.user, &floor.password)).await;
     let Ok(to) = accepted else { return };
-    // A link that ends tells why; whoever watches peers wants to know.
-    if let Err(error) = floor.connect(librqbit, to).await {
-        tracing::debug!("peer {to}: {error}");
+    if lock(&floor.tunnels).contains(&to) {
+        // What is said there is its ends' own business.
+        let _ = tunnel(librqbit, to).await;
+        return;
     }
+    floor.note(to, PeerState::Connecting, None);
+    let (state, why) = match floor.reach(&mut librqbit, to).await {
+        Ok((exchange, far)) => {
+            lock(&floor.absent).remove(&to);
+            (PeerState::Left, Link::carry(exchange, far, librqbit.into()).await.to_string())
+        }
+        Err(error) => (PeerState::Refused, error.to_string()),
+    };
+    tracing::debug!("peer {to}: {why}");
+    floor.note(to, state, Some(why));
 }
 
 impl Floor {
-    async fn connect(&self, mut librqbit: TcpStream, to: SocketAddr) -> io::Result<()> {
-        librqbit.set_nodelay(true)?;
-        if lock(&self.tunnels).contains(&to) {
-            return tunnel(librqbit, to).await;
+    /// Keeps in mind what became of a peer without a link.
+    fn note(&self, peer: SocketAddr, state: PeerState, why: Option<String>) {
+        let of = match lock(&self.exchanges).keys().collect::<Vec<_>>()[..] {
+            [only] => Some(*only),
+            _ => None,
+        };
+        let mut absent = lock(&self.absent);
+        if absent.len() >= MOST_ABSENT {
+            absent.retain(|_, absent| absent.state == PeerState::Connecting);
         }
+        absent.insert(peer, Absent { state, why, of });
+    }
+
+    /// Greets a peer for librqbit.
+    async fn reach(&self, librqbit: &mut TcpStream, to: SocketAddr) -> io::Result<(Arc<Exchange>, Far)> {
+        librqbit.set_nodelay(true)?;
         let dialled = match (self.is_banned_everywhere(to), self.lobby.knows(to)) {
             (true, _) => Err(io::Error::new(io::ErrorKind::PermissionDenied, "it sent bad blocks before")),
             (_, true) => Ok(None),
-            _ => unless_gone(&librqbit, self.dialer.dial(to)).await.map(Some),
+            _ => unless_gone(librqbit, self.dialer.dial(to)).await.map(Some),
         };
         let dialled = match dialled {
             Ok(dialled) => dialled,
-            Err(error) => return socks::reply(&mut librqbit, (&error).into()).await.and(Err(error)),
+            Err(error) => return socks::reply(librqbit, (&error).into()).await.and(Err(error)),
         };
-        socks::reply(&mut librqbit, socks::Outcome::Done).await?;
-        let hello = handshake::hear(&mut librqbit).await?;
+        socks::reply(librqbit, socks::Outcome::Done).await?;
+        let hello = handshake::hear(librqbit).await?;
         let info_hash = handshake::info_hash_of(&hello);
         let exchange = info_hash.and_then(|hash| lock(&self.exchanges).get(&hash).cloned());
         let exchange = exchange.ok_or_else(|| io::Error::other("nobody wants that torrent"))?;
         let greeted = info_hash.and_then(|hash| self.lobby.take(hash, to));
-        let (mut peer, answer, heard) = match (dialled, greeted) {
+        let (peer, answer, heard) = match (dialled, greeted) {
             (None, Some(greeted)) => {
                 let answer = greeted.hello;
                 let (peer, heard) = greeted.into_parts();
                 (peer, answer, heard)
             }
-            (Some(peer), _) => unless_gone(&librqbit, greet(peer, &hello)).await?,
+            (Some(peer), _) => unless_gone(librqbit, greet(peer, &hello)).await?,
             (None, None) => {
-                let peer = unless_gone(&librqbit, self.dialer.dial(to)).await?;
-                unless_gone(&librqbit, greet(peer, &hello)).await?
+                let peer = unless_gone(librqbit, self.dialer.dial(to)).await?;
+                unless_gone(librqbit, greet(peer, &hello)).await?
             }
         };
-        handshake::say(&mut librqbit, &answer).await?;
-        let end = Link::carry(exchange, to, (&mut peer, heard), &mut librqbit).await;
-        Err(io::Error::other(end))
+        handshake::say(librqbit, &answer).await?;
+        let far =
+            Far { address: to, line: peer.into(), heard, hello, road: Some(Box::new(self.dialer.clone())) };
+        Ok((exchange, far))
     }
 
     /// A liar in one torrent is not asked in another one either.

@@ -40,7 +40,7 @@ impl Outbox {
     }
 
     /// Writes once; nothing is lost when this is dropped midway.
-    pub async fn send(&mut self, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    pub async fn send(&mut self, to: &mut (impl AsyncWrite + Unpin + ?Sized)) -> io::Result<()> {
         if self.current.is_empty() {
             self.current = match self.first.is_empty() {
                 false => self.first.split().freeze(),

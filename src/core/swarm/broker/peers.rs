@@ -13,6 +13,7 @@ use super::{
     pieces::{BLOCK, Block},
     rate::Rate,
 };
+use crate::core::status::{PeerReport, PeerState};
 
 /// Seconds of a peer's rate that are asked of it ahead. More, and an urgent block waits behind what was asked before;
 /// less, and a seed that sends in bursts runs dry between them (0.1 and 0.3 s were measured alike, 1 s twice as slow).
@@ -55,6 +56,11 @@ impl Has {
         news
     }
 
+    /// As a bit field, unless it has nothing.
+    pub fn bits(&self) -> Option<&[u8]> {
+        self.bits.iter().any(|byte| *byte != 0).then_some(&self.bits[..])
+    }
+
     /// Whether it has a piece.
     pub fn contains(&self, piece: u32) -> bool {
         self.bits.get(piece as usize / 8).is_some_and(|byte| byte & (0x80 >> (piece % 8)) != 0)
@@ -77,6 +83,8 @@ pub struct Asked {
 pub struct Peer {
     /// Where it is.
     pub address: SocketAddr,
+    /// What it calls itself.
+    pub client: Option<String>,
     /// What it has.
     pub has: Has,
     /// It does not let us ask, since when.
@@ -101,6 +109,8 @@ pub struct Peer {
     excused: usize,
     /// It fell silent with requests open: others are asked for them, and it for one at a time until it speaks.
     pub silenced: bool,
+    /// Its connection is gone, and it is being dialled anew.
+    pub severed: bool,
     /// A bad piece had a block of its, and it is not clear whose block was bad.
     pub suspect: bool,
 }
@@ -110,6 +120,7 @@ impl Peer {
     pub fn new(address: SocketAddr, now: Instant) -> Self {
         Peer {
             address,
+            client: None,
             has: Has::default(),
             choking: Some(now),
             choked_at: None,
@@ -122,7 +133,27 @@ impl Peer {
             waiting: HashSet::new(),
             excused: 0,
             silenced: false,
+            severed: false,
             suspect: false,
+        }
+    }
+
+    /// What is told of it.
+    pub fn report(&self, now: Instant) -> PeerReport {
+        let state = match self {
+            Peer { severed: true, .. } => PeerState::Connecting,
+            Peer { choking: Some(_), .. } => PeerState::Choked,
+            Peer { silenced: true, .. } => PeerState::Silent,
+            Peer { asks, .. } if asks.is_empty() || self.rate.total() == 0 => PeerState::Unchoked,
+            _ => PeerState::Sending,
+        };
+        PeerReport {
+            address: self.address,
+            client: self.client.clone(),
+            state,
+            reason: self.severed.then(|| "it left, and is dialled anew".into()),
+            rate: self.rate(now).map(|rate| rate as u64),
+            received: self.rate.total(),
         }
     }
 
@@ -144,6 +175,21 @@ impl Peer {
     /// Whether it choked just now: what it says next can wait for the desk's next look at the clock.
     pub fn is_fickle(&self, now: Instant) -> bool {
         self.choked_at.is_some_and(|at| now - at < FICKLE)
+    }
+
+    /// Its connection is gone: it lets us ask nothing. librqbit, which may have heard that it does, need not know.
+    pub fn sever(&mut self, now: Instant) {
+        if self.choking.replace(now).is_none() {
+            self.choked_at = Some(now);
+        }
+        self.silenced = false;
+        self.severed = true;
+    }
+
+    /// It was greeted anew, and will say what it has.
+    pub fn renew(&mut self) {
+        (self.has, self.latency, self.excused, self.severed) = (Has::default(), None, 0, false);
+        self.rate.begin_anew();
     }
 
     /// Bytes a second, guessed when too little is known.

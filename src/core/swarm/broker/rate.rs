@@ -53,6 +53,11 @@ impl Rate {
         self.since = None;
     }
 
+    /// The peer is on another connection: what was seen on the old one, and its silence, say nothing of this one.
+    pub fn begin_anew(&mut self) {
+        *self = Rate { total: self.total, ..Rate::default() };
+    }
+
     /// Bytes a second, once enough came to tell; a silence in the middle of work counts at once.
     pub fn per_second(&self, now: Instant) -> Option<f64> {
         (self.total >= ENOUGH).then(|| self.mean(now))

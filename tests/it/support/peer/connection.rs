@@ -381,7 +381,8 @@ impl Connection<'_> {
             ("ut_metadata", Value::Int(OUR_METADATA_ID.into())),
             ("ut_pex", Value::Int(OUR_PEX_ID.into())),
         ]);
-        let handshake = Value::dict([("m", numbers), ("metadata_size", Value::Int(size))]);
+        let name = Value::from("Scripted\u{1b}[2J 1.0");
+        let handshake = Value::dict([("m", numbers), ("metadata_size", Value::Int(size)), ("v", name)]);
         self.send(message::EXTENDED, &[&[0], &handshake.encode()[..]].concat()).await
     }
 
@@ -397,6 +398,7 @@ impl Connection<'_> {
                         counts.callers.insert(name.clone());
                     });
                 }
+                self.count(|counts| counts.offers.extend(dict.get("m").into_iter().flat_map(Value::keys)));
                 let number = dict.get("m").and_then(|m| m.get("ut_pex")).and_then(Value::as_int);
                 match (self.now(), number) {
                     (Behaviour::Names(named), Some(number)) => self.name_peer(number as u8, named).await,

@@ -297,7 +297,8 @@ fn who_alone_sent_a_bad_piece_is_dropped_at_once() {
     table.desk.hashed(0, false, &vec![6; BLOCKS as usize], table.now);
     assert!(table.orders(liar).contains(&Order::Leave("it sent bad blocks")));
     let reports = table.desk.peers(table.now);
-    assert_eq!(reports.len(), 1);
+    assert_eq!(reports.len(), 2);
+    assert_eq!((reports[1].state, reports[1].received), (PeerState::Banned, u64::from(BLOCKS * BLOCK)));
     assert_eq!(table.desk.partials[&0].parole, Some(honest), "the other one brings the next copy");
     assert!(table.desk.is_banned(SocketAddr::from(([127, 0, 0, 1], 1))));
     assert!(!table.desk.is_banned(reports[0].address));
@@ -387,7 +388,37 @@ fn a_silent_peer_is_asked_for_one_block_at_a_time_and_left_in_the_end() {
     assert!(!table.desk.peers[&silent].silenced);
     table.pass(ABANDON * 2);
     table.pass(ABANDON * 2);
+    assert!(table.desk.peers.contains_key(&silent), "a reader waits, and there is nobody else");
+    table.desk.set_heads(Vec::new(), table.now);
+    table.pass(Duration::from_millis(50));
     assert!(!table.desk.peers.contains_key(&silent));
+}
+
+#[test]
+fn one_whose_connection_breaks_is_asked_for_nothing_until_it_is_back_and_says_what_it_has() {
+    let mut table = Table::new();
+    table.reader();
+    let (one, now) = (table.seed(), table.now);
+    table.desk.librqbit_is_interested(one, true);
+    let asked = table.asked(one);
+    table.deliver(one, asked[0]);
+    assert!(table.desk.is_worth_waiting_for(one, now) && !table.desk.is_missed(one, now));
+    let other = table.seed();
+    table.desk.severed(one, now);
+    assert_eq!(table.open_asks(one), []);
+    let waits_for_one = table.desk.partials.values().flat_map(Partial::asks).any(|ask| ask.of == one);
+    assert!(!waits_for_one && !table.open_asks(other).is_empty(), "somebody else is asked");
+    assert!(!table.desk.is_worth_waiting_for(one, now), "and brings it");
+    table.orders(one);
+    table.desk.renewed(one);
+    assert_eq!(table.orders(one), [Order::Interest]);
+    // librqbit still believes that it has all it had.
+    table.want(one, block(PIECES - 1, 0));
+    assert!(!table.desk.unchoked(one, now), "librqbit heard that once");
+    table.pass(Duration::from_millis(200));
+    assert_eq!(table.asked(one), [], "it did not say that it has anything");
+    table.desk.has(one, PIECES - 1, table.now);
+    assert!(table.asked(one).contains(&block(PIECES - 1, 0)));
 }
 
 #[test]

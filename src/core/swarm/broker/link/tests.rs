@@ -1,0 +1,377 @@
+//! Links to scripted peers, on lines in memory and with a clock of their own: who is dialled anew, when, and what it hears.
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use futures_util::future::BoxFuture;
+use librqbit_core::Id20;
+use librqbit_peer_protocol::Handshake;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    runtime::Handle,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::sleep,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::*;
+use crate::core::{
+    content::Content,
+    metainfo::tests::sample,
+    playhead::{Playhead, PlayheadMark, Playheads},
+    swarm::broker::pieces::BLOCK,
+};
+
+/// Blocks of the torrent, which is one piece: its reader waits until the last one is there.
+const BLOCKS: u32 = 32;
+/// librqbit's extended hello in these tests.
+const INTRODUCTION: &[u8] = b"d1:md11:ut_metadatai3e6:ut_pexi1eee";
+
+fn payload() -> Vec<u8> {
+    (0..BLOCKS * BLOCK).map(|byte| (byte % 251) as u8).collect()
+}
+
+/// A handshake of somebody who knows extensions.
+fn hello(torrent: u8) -> Hello {
+    let mut hello = [0; 68];
+    let _its_length =
+        Handshake::new(Id20::new([torrent; 20]), Id20::new([9; 20])).serialize_unchecked_len(&mut hello);
+    hello
+}
+
+/// A way that can be closed. Who is dialled, the test plays.
+#[derive(Clone)]
+struct Street {
+    /// Why nobody is reached, and after how long that is known.
+    closed: Arc<Mutex<Option<(io::ErrorKind, Duration)>>>,
+    dials: Arc<AtomicUsize>,
+    calls: mpsc::UnboundedSender<DuplexStream>,
+}
+
+impl Road for Street {
+    fn dial(&self, _: SocketAddr) -> BoxFuture<'static, io::Result<Line>> {
+        self.dials.fetch_add(1, Relaxed);
+        let street = self.clone();
+        Box::pin(async move {
+            let closed = *street.closed.lock().unwrap();
+            if let Some((why, after)) = closed {
+                sleep(after).await;
+                return Err(why.into());
+            }
+            let (ours, theirs) = duplex(1 << 20);
+            street.calls.send(theirs).unwrap();
+            Ok(ours.into())
+        })
+    }
+}
+
+/// One torrent, one link, librqbit before it and a peer behind it.
+struct Stage {
+    exchange: Arc<Exchange>,
+    street: Street,
+    calls: mpsc::UnboundedReceiver<DuplexStream>,
+    link: JoinHandle<End>,
+    /// What librqbit heard.
+    told: Arc<Mutex<Vec<u8>>>,
+    _kept: (PlayheadMark, AbortOnDropHandle<()>, AbortOnDropHandle<()>, tempfile::TempDir),
+}
+
+impl Stage {
+    /// With a reader that waits for all; the peer's end of the first line.
+    fn set() -> (Self, DuplexStream) {
+        Self::with_peer_exchange(true)
+    }
+
+    fn with_peer_exchange(peer_exchange: bool) -> (Self, DuplexStream) {
+        let (dir, payload) = (tempfile::tempdir().unwrap(), payload());
+        let len = payload.len() as u64;
+        let content = Content::open(dir.path(), Arc::new(sample(len as u32, &[len], &payload)));
+        content.set_len(0, len).unwrap();
+        let exchange = Exchange::new(
+            Arc::new(content),
+            Handle::current(),
+            Arc::default(),
+            Arc::default(),
+            peer_exchange,
+        );
+        let playheads: Arc<Playheads> = Arc::default();
+        let head = Playhead { file: 0, position: 0, needs: 0, end: len, pace: None, seeks: false };
+        let (mark, following) = (playheads.enter(head), exchange.follow(playheads));
+        let (sender, calls) = mpsc::unbounded_channel();
+        let street = Street { closed: Arc::default(), dials: Arc::default(), calls: sender };
+        let (ours, peer) = duplex(1 << 20);
+        let (near, librqbit) = duplex(1 << 20);
+        let far = Far {
+            address: ([192, 0, 2, 1], 6881).into(),
+            line: ours.into(),
+            heard: BytesMut::new(),
+            hello: hello(7),
+            road: Some(Box::new(street.clone())),
+        };
+        let link = tokio::spawn(Link::carry(exchange.clone(), far, near.into()));
+        let told = Arc::default();
+        let listening = AbortOnDropHandle::new(tokio::spawn(play_librqbit(librqbit, Arc::clone(&told))));
+        (Stage { exchange, street, calls, link, told, _kept: (mark, following, listening, dir) }, peer)
+    }
+
+    fn close_the_street(&self, why: io::ErrorKind, after: Duration) {
+        *self.street.closed.lock().unwrap() = Some((why, after));
+    }
+
+    fn open_the_street(&self) {
+        *self.street.closed.lock().unwrap() = None;
+    }
+
+    /// The next one who is dialled, after the handshakes.
+    async fn called(&mut self) -> DuplexStream {
+        let mut line = self.calls.recv().await.unwrap();
+        let mut theirs = [0; 68];
+        line.read_exact(&mut theirs).await.unwrap();
+        assert_eq!(theirs, hello(7), "the same hello as the first time");
+        line.write_all(&hello(7)).await.unwrap();
+        line
+    }
+
+    async fn verified(&self) {
+        let awaited = self.exchange.content().await_piece(0);
+        let mut arrived = std::pin::pin!(awaited.arrived());
+        arrived.as_mut().enable();
+        if !self.exchange.content().verified().contains(0) {
+            arrived.await;
+        }
+    }
+
+    fn is_carried(&self) -> bool {
+        !self.link.is_finished()
+    }
+}
+
+/// It gives what it has, nothing, and hears everything.
+async fn play_librqbit(mut line: DuplexStream, told: Arc<Mutex<Vec<u8>>>) {
+    let said = [&wire::extended(0, INTRODUCTION)[..], &wire::UNCHOKE, &wire::INTERESTED].concat();
+    line.write_all(&said).await.unwrap();
+    let mut buffer = [0; 4096];
+    while let Ok(1..) =
+        line.read(&mut buffer).await.inspect(|got| told.lock().unwrap().extend(&buffer[..*got]))
+    {}
+}
+
+/// Frames, in order.
+type Heard = Arc<Mutex<Vec<Vec<u8>>>>;
+
+/// A seed: how many blocks it sent, and the frames that it heard.
+struct Seed {
+    blocks: watch::Receiver<u32>,
+    heard: Heard,
+    playing: JoinHandle<()>,
+}
+
+impl Seed {
+    /// On a line of its own; it stops after so many blocks, and listens on.
+    fn plays(mut line: DuplexStream, most: u32) -> Self {
+        let (blocks, watched) = watch::channel(0);
+        let heard = Heard::default();
+        let hears = heard.clone();
+        let playing = tokio::spawn(async move {
+            let mut inbox = BytesMut::new();
+            let first =
+                [&wire::extended(0, b"d4:reqqi8ee")[..], &wire::bitfield(&[0x80]), &wire::UNCHOKE].concat();
+            line.write_all(&first).await.unwrap();
+            while let Ok(1..) = line.read_buf(&mut inbox).await {
+                while let Some(len) = frame_len(&inbox, MAX_FRAME).unwrap() {
+                    let frame = inbox.split_to(len);
+                    hears.lock().unwrap().push(frame.to_vec());
+                    if let Frame::Request(0, begin, len) = parse(&frame).unwrap()
+                        && *blocks.borrow() < most
+                    {
+                        let at = begin as usize;
+                        let data = &payload()[at..at + len as usize];
+                        line.write_all(&[&wire::piece_head(0, begin, len)[..], data].concat()).await.unwrap();
+                        blocks.send_modify(|blocks| *blocks += 1);
+                    }
+                }
+            }
+        });
+        Seed { blocks: watched, heard, playing }
+    }
+
+    async fn sent(&mut self, blocks: u32) {
+        self.blocks.wait_for(|sent| *sent >= blocks).await.unwrap();
+    }
+}
+
+/// How often librqbit heard a peer introduce itself.
+fn introductions(told: &Mutex<Vec<u8>>) -> usize {
+    told.lock().unwrap().windows(4).filter(|window| *window == b"reqq").count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_whose_line_is_cut_is_dialled_until_it_is_back_and_librqbit_does_not_notice() {
+    let (mut stage, line) = Stage::set();
+    stage.close_the_street(io::ErrorKind::TimedOut, Duration::from_secs(4));
+    let mut seed = Seed::plays(line, 8);
+    seed.sent(8).await;
+    sleep(Duration::from_secs(30)).await;
+    assert!(!seed.playing.is_finished(), "the old line stands until there is a new one");
+    stage.open_the_street();
+    let back = Instant::now();
+    let again = Seed::plays(stage.called().await, BLOCKS);
+    stage.verified().await;
+    assert!(back.elapsed() < Duration::from_secs(9), "{:?}", back.elapsed());
+    seed.playing.await.unwrap();
+    let heard = again.heard.lock().unwrap().clone();
+    assert_eq!(
+        heard[..3],
+        [wire::extended(0, INTRODUCTION), wire::UNCHOKE.to_vec(), wire::INTERESTED.to_vec()]
+    );
+    assert_eq!(*again.blocks.borrow(), BLOCKS - 8, "what came before is not asked for again");
+    assert_eq!(introductions(&stage.told), 1);
+    assert!(stage.is_carried());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_speaks_up_before_another_is_made_is_kept() {
+    let (stage, mut line) = Stage::set();
+    stage.close_the_street(io::ErrorKind::TimedOut, Duration::from_secs(4));
+    // It answers what it is asked nine seconds late, once.
+    let playing = tokio::spawn(async move {
+        let mut inbox = BytesMut::new();
+        line.write_all(&[&wire::bitfield(&[0x80])[..], &wire::UNCHOKE].concat()).await.unwrap();
+        sleep(Duration::from_secs(9)).await;
+        while let Ok(1..) = line.read_buf(&mut inbox).await {
+            while let Some(len) = frame_len(&inbox, MAX_FRAME).unwrap() {
+                if let Frame::Request(0, begin, len) = parse(&inbox.split_to(len)).unwrap() {
+                    let data = &payload()[begin as usize..(begin + len) as usize];
+                    line.write_all(&[&wire::piece_head(0, begin, len)[..], data].concat()).await.unwrap();
+                }
+            }
+        }
+    });
+    stage.verified().await;
+    assert!(stage.street.dials.load(Relaxed) > 0, "it was dialled");
+    assert!(!playing.is_finished() && stage.is_carried(), "and kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_seed_that_leaves_and_comes_back_is_waited_for() {
+    let (mut stage, line) = Stage::set();
+    stage.close_the_street(io::ErrorKind::ConnectionRefused, Duration::ZERO);
+    let mut seed = Seed::plays(line, 8);
+    seed.sent(8).await;
+    seed.playing.abort();
+    sleep(Duration::from_secs(10)).await;
+    assert!((2..6).contains(&stage.street.dials.load(Relaxed)), "{}", stage.street.dials.load(Relaxed));
+    stage.open_the_street();
+    let back = Instant::now();
+    let _again = Seed::plays(stage.called().await, BLOCKS);
+    stage.verified().await;
+    assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
+    assert!(stage.is_carried());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_brings_nothing_each_time_is_dialled_less_and_less_often() {
+    let (mut stage, line) = Stage::set();
+    let mut seed = Seed::plays(line, 8);
+    seed.sent(8).await;
+    seed.playing.abort();
+    let began = Instant::now();
+    let mut pauses = Vec::new();
+    let mut link = std::mem::replace(&mut stage.link, tokio::spawn(std::future::pending()));
+    let end = loop {
+        tokio::select! {
+            line = stage.called() => drop(line),
+            end = &mut link => break end.unwrap(),
+        }
+        pauses.push(began.elapsed().as_secs() - pauses.iter().sum::<u64>());
+    };
+    assert_eq!(pauses[..5], [1, 2, 4, 4, 4], "{pauses:?}");
+    assert_eq!(end.to_string(), "it did not come back");
+    assert!(began.elapsed() < HELD + Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_does_not_come_back_is_let_go_after_a_minute() {
+    let (stage, line) = Stage::set();
+    stage.close_the_street(io::ErrorKind::ConnectionRefused, Duration::ZERO);
+    let mut seed = Seed::plays(line, 8);
+    seed.sent(8).await;
+    seed.playing.abort();
+    let left = Instant::now();
+    assert_eq!(stage.link.await.unwrap().to_string(), "it did not come back");
+    assert!((HELD..HELD + Duration::from_secs(2)).contains(&left.elapsed()), "{:?}", left.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_never_brought_anything_or_that_others_stand_in_for_is_not_waited_for() {
+    let (stage, line) = Stage::set();
+    drop(line);
+    assert_eq!(stage.link.await.unwrap().to_string(), "the peer closed the connection");
+    let (stage, line) = Stage::set();
+    let mut seed = Seed::plays(line, 8);
+    seed.sent(8).await;
+    let (other, _orders) = stage.exchange.join(([192, 0, 2, 2], 6881).into());
+    stage.exchange.tell(|desk, now| {
+        desk.has_all_of(other, &[0x80], now);
+        desk.unchoked(other, now);
+    });
+    seed.playing.abort();
+    assert_eq!(stage.link.await.unwrap().to_string(), "the peer closed the connection");
+    assert_eq!(stage.street.dials.load(Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_comes_back_with_another_torrent_is_left() {
+    let (mut stage, line) = Stage::set();
+    let mut seed = Seed::plays(line, 8);
+    seed.sent(8).await;
+    seed.playing.abort();
+    let mut line = stage.calls.recv().await.unwrap();
+    line.write_all(&hello(8)).await.unwrap();
+    assert_eq!(stage.link.await.unwrap().to_string(), "it has another torrent now");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_than_a_few_of_a_dead_swarm_are_dialled_anew() {
+    let (stage, line) = Stage::set();
+    let taken = stage.exchange.redials.clone().acquire_many_owned(8).await.unwrap();
+    let mut seed = Seed::plays(line, 8);
+    seed.sent(8).await;
+    seed.playing.abort();
+    assert_eq!(stage.link.await.unwrap().to_string(), "the peer closed the connection");
+    drop(taken);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_peers_are_named_to_nobody_neither_side_hears_that_they_could_be() {
+    let list = wire::extended(OUR_UT_PEX, b"d5:added6:\x7f\0\0\x01\x1a\xe1e");
+    let other = wire::extended(3, b"d8:msg_typei0e5:piecei0ee");
+    for allowed in [true, false] {
+        let (stage, mut line) = Stage::with_peer_exchange(allowed);
+        let hello = wire::extended(0, b"d1:md11:ut_metadatai2e6:ut_pexi5ee4:reqqi8ee");
+        line.write_all(&[&hello[..], &list, &other].concat()).await.unwrap();
+        let mut heard = BytesMut::new();
+        while !heard.ends_with(&wire::INTERESTED) {
+            line.read_buf(&mut heard).await.unwrap();
+        }
+        assert_eq!(contains(&heard, b"ut_pex"), allowed, "what the peer hears");
+        assert!(contains(&heard, b"ut_metadata"));
+        while !contains(&stage.told.lock().unwrap(), &other) {
+            sleep(Duration::from_millis(1)).await;
+        }
+        let told = stage.told.lock().unwrap().clone();
+        assert_eq!(
+            (contains(&told, b"ut_pex"), contains(&told, &list)),
+            (allowed, allowed),
+            "what librqbit hears"
+        );
+        assert!(contains(&told, b"11:ut_metadatai2e") && contains(&told, b"4:reqqi8e"));
+    }
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
