@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use socket2::{Domain, Socket, Type};
 use tokio::{net::TcpListener, sync::watch};
 
 use super::{Actor, Torrent, until};
@@ -108,6 +109,8 @@ pub struct Peer {
     addr: SocketAddr,
     shared: Arc<Shared>,
     actor: Option<Actor>,
+    /// Its port while it is away, so that nobody else takes it.
+    kept: Option<Socket>,
 }
 
 /// What the handle and the connections have in common.
@@ -134,7 +137,8 @@ impl Peer {
             behaviour: watch::Sender::new(behaviour),
             counts: watch::Sender::default(),
         };
-        let mut peer = Self { addr: SocketAddr::new(ip, 0), shared: Arc::new(shared), actor: None };
+        let mut peer =
+            Self { addr: SocketAddr::new(ip, 0), shared: Arc::new(shared), actor: None, kept: None };
         peer.resume().await;
         peer
     }
@@ -161,17 +165,28 @@ impl Peer {
     pub async fn stop(&mut self) {
         if let Some(actor) = self.actor.take() {
             actor.end().await;
+            self.kept = Some(bound(self.addr));
         }
         self.wait_for("the connections of a stopped peer to close", |counts| counts.open == 0).await;
     }
 
     /// Comes back on the same port.
     pub async fn resume(&mut self) {
-        let listener = TcpListener::bind(self.addr).await.unwrap().into_std().unwrap();
+        let listener = self.kept.take().unwrap_or_else(|| bound(self.addr));
+        listener.listen(1024).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let (listener, shared) = (std::net::TcpListener::from(listener), self.shared.clone());
         self.addr = listener.local_addr().unwrap();
-        let shared = self.shared.clone();
         self.actor = Some(Actor::spawn(async move { accept(listener, shared).await }));
     }
+}
+
+/// A socket at this address that does not listen yet.
+fn bound(addr: SocketAddr) -> Socket {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&addr.into()).unwrap();
+    socket
 }
 
 async fn accept(listener: std::net::TcpListener, shared: Arc<Shared>) {
