@@ -34,8 +34,8 @@ const VERY_SLOW: f64 = 16.0;
 /// known of anybody: a newcomer is asked for four, and its guessed rate is wrong for about half of them,
 const FREE_REPEATS: u64 = 2;
 /// (of so many peers: where there are more, somebody is fast),
-const FREE_PEERS: u64 = 20;
-/// and later one in so many: what comes twice stays at 3 % of the first 32 MiB, and below that of all that follows.
+const FREE_PEERS: u64 = 32;
+/// and later one in so many: what comes twice stays below 3 % of the first 64 MiB, and far below of all that follows.
 const REPEATS_IN: u64 = 100;
 /// What librqbit gets to hash a piece that it has all blocks of.
 const LIBRQBITS_TURN: Duration = Duration::from_millis(150);

@@ -71,7 +71,7 @@ fn thirty(seed: u64) -> Scenario {
     Scenario {
         geometry: Geometry { piece_len: 4 << 20, total_len: 512 * MIB },
         peers: peers.collect(),
-        readers: vec![hungry(0, 32 * MIB)],
+        readers: vec![hungry(0, 64 * MIB)],
         index: None,
         rqbit: true,
         whole: false,
