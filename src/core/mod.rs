@@ -15,6 +15,7 @@ pub mod pieces;
 pub mod playhead;
 pub mod reach;
 pub mod reader;
+pub mod reasons;
 pub mod settings;
 pub mod source;
 pub mod status;

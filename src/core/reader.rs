@@ -23,6 +23,8 @@ use super::{
     failed::FailureKind,
     media::Media,
     playhead::{Pacer, Playhead, PlayheadMark, Playheads},
+    reasons,
+    status::Status,
     sync::{Mutex, lock},
 };
 
@@ -39,6 +41,8 @@ pub struct Torrent {
     pub ended: watch::Sender<Option<Error>>,
     /// Without a block of the piece that a reader waits for, it gives up after this.
     pub stall_timeout: Duration,
+    /// What its peers do, for whoever gives up.
+    pub status: watch::Receiver<Status>,
     /// Told of a reader's stall, to be remembered.
     pub on_stall: Box<dyn Fn(&Error) + Send + Sync>,
     /// Keeps the have-map and the idle clock on disk up to date.
@@ -331,15 +335,18 @@ impl PieceReader {
     }
 
     fn stall(&self, piece: u32) -> Error {
+        let torrent = &self.opened.torrent;
+        let waited = humantime::format_duration(torrent.stall_timeout);
+        let why = match reasons::in_a_failure(&torrent.status.borrow().peers) {
+            nobody if nobody.is_empty() => "no peer is known".into(),
+            peers => peers,
+        };
         let error = Error::Failed {
             info_hash: self.opened.media.info_hash,
             kind: FailureKind::Timeout,
-            reason: format!(
-                "stalled: nothing of piece {piece} came for {}",
-                humantime::format_duration(self.opened.torrent.stall_timeout)
-            ),
+            reason: format!("stalled: nothing of piece {piece} came for {waited} ({why})"),
         };
-        (self.opened.torrent.on_stall)(&error);
+        (torrent.on_stall)(&error);
         error
     }
 
@@ -426,6 +433,7 @@ mod tests {
             playheads: Arc::default(),
             ended: watch::Sender::new(None),
             stall_timeout: Duration::from_secs(60),
+            status: watch::channel(Status::default()).1,
             on_stall: Box::new(move |_| {
                 counted.fetch_add(1, Ordering::SeqCst);
             }),

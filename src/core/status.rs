@@ -10,6 +10,8 @@ use std::{
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use tokio::time::Instant;
 
+use super::reasons::{self, Reason};
+
 /// What a stream waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -31,8 +33,12 @@ pub enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PeerState {
+    /// It was named, and is not dialled yet.
+    Waiting,
     /// It is being dialled, or dialled anew.
     Connecting,
+    /// It answered, and is asked what the torrent is.
+    Greeted,
     /// It does not let us ask.
     Choked,
     /// It lets us ask, and is asked for nothing.
@@ -49,17 +55,33 @@ pub enum PeerState {
     Banned,
 }
 
+/// Who named a peer first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PeerSource {
+    /// Whoever asks for the torrent, or our memory of who brought it before.
+    Named,
+    /// A tracker.
+    Tracker,
+    /// The DHT.
+    Dht,
+    /// The local network.
+    Lan,
+}
+
 /// One peer of a torrent.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct PeerReport {
     /// Where it is.
     pub address: SocketAddr,
+    /// Who named it, where that is known: what its peers tell librqbit, only librqbit knows.
+    pub source: Option<PeerSource>,
     /// What it calls itself (foreign text: escape before showing).
     pub client: Option<String>,
     /// What it does.
     pub state: PeerState,
-    /// Why, where that is to be told.
-    pub reason: Option<String>,
+    /// Why it brings nothing, where it does not.
+    pub reason: Option<Reason>,
     /// Bytes a second while it is asked, as far as known.
     pub rate: Option<u64>,
     /// Bytes of blocks that it brought.
@@ -68,31 +90,9 @@ pub struct PeerReport {
 
 impl PeerReport {
     /// Of whom there is no connection: nothing came.
-    pub fn absent(address: SocketAddr, state: PeerState, reason: Option<String>) -> Self {
-        PeerReport { address, client: None, state, reason, rate: None, received: 0 }
+    pub fn absent(address: SocketAddr, state: PeerState, reason: Option<Reason>) -> Self {
+        PeerReport { address, source: None, client: None, state, reason, rate: None, received: 0 }
     }
-}
-
-/// Who does what, in few words: `2 choked, 1 refused`; nothing where there is nobody.
-pub fn sum_up(peers: &[PeerReport]) -> String {
-    let named = [
-        (PeerState::Sending, "sending"),
-        (PeerState::Unchoked, "idle"),
-        (PeerState::Choked, "choked us"),
-        (PeerState::Silent, "silent"),
-        (PeerState::Connecting, "connecting"),
-        (PeerState::Refused, "refused"),
-        (PeerState::Left, "left"),
-        (PeerState::Banned, "banned"),
-    ];
-    let count = |state| peers.iter().filter(|peer| peer.state == state).count();
-    let counts = named.map(|(state, word)| (count(state), word));
-    let words: Vec<String> = counts
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, word)| format!("{count} {word}"))
-        .collect();
-    words.join(", ")
 }
 
 /// A snapshot; counts are totals of this attempt unless they say "now".
@@ -122,8 +122,8 @@ pub struct Status {
     pub peers_unchoked: usize,
     /// Peers that have sent data.
     pub peers_sending: usize,
-    /// Each of them, and those that were not reached.
-    #[serde(skip)]
+    /// Each of them, and those that were not reached. Serialized: what they do, in a few words.
+    #[serde(rename = "peers_doing", serialize_with = "in_a_line")]
     pub peers: Arc<[PeerReport]>,
     /// Bytes of the info dictionary fetched by the peer that is furthest.
     pub metadata_bytes: u64,
@@ -148,6 +148,10 @@ pub struct Status {
     /// How long the attempt has been running.
     #[serde(skip)]
     pub elapsed: Duration,
+}
+
+fn in_a_line<S: Serializer>(peers: &Arc<[PeerReport]>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&reasons::in_a_line(peers))
 }
 
 /// What happens once on the way to the first byte.
@@ -224,14 +228,6 @@ impl fmt::Display for Timeline {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn peers_are_summed_up_by_what_they_do() {
-        let peer = |state| PeerReport::absent(([192, 0, 2, 1], 1).into(), state, None);
-        let peers = [PeerState::Refused, PeerState::Choked, PeerState::Refused].map(peer);
-        assert_eq!(sum_up(&peers), "1 choked us, 2 refused");
-        assert_eq!(sum_up(&[]), "");
-    }
 
     #[tokio::test(start_paused = true)]
     async fn a_milestone_is_passed_once_and_what_did_not_happen_is_not_told() {

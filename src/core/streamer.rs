@@ -22,9 +22,10 @@ use super::{
     media::{FileSelector, Media},
     metainfo::Metainfo,
     reader::{Audience, Opened, PieceReader, Torrent},
+    reasons,
     settings::{CooldownScope, Settings},
     source::{InfoHash, Magnet, Source},
-    status::{Milestone, Phase, Status, sum_up},
+    status::{Milestone, Phase, Status},
     swarm::{
         Found, Keeping, Search, SwarmSession, Traffic,
         metainfo::{parse, torrent_file},
@@ -429,6 +430,7 @@ impl Attempt<'_> {
             playheads: Arc::default(),
             ended: watch::Sender::new(None),
             stall_timeout: self.streamer.settings.waits.stall_timeout,
+            status: self.status.subscribe(),
             on_stall: Box::new(move |error| {
                 if !stalled.swap(true, Ordering::AcqRel) {
                     record(&table, error, client);
@@ -466,6 +468,7 @@ impl Attempt<'_> {
         live.keep(swarm.keep(Keeping {
             content: content.clone(),
             wanted: live.wanted(),
+            sources: found.sources(),
             peers: found.peers,
             trackers: found.trackers,
             answered: found.answered,
@@ -493,7 +496,7 @@ impl Attempt<'_> {
 
     fn no_data(&self, within: Duration) -> String {
         let within = humantime::format_duration(within);
-        match sum_up(&self.status.borrow().peers) {
+        match reasons::in_a_failure(&self.status.borrow().peers) {
             nobody if nobody.is_empty() => format!("peers answered, but no data came within {within}"),
             peers => format!("peers answered, but no data came within {within} ({peers})"),
         }

@@ -125,7 +125,7 @@ pub enum TorrentState {
 }
 
 /// Peers of one torrent by state.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct PeerCounts {
     /// Addresses learnt.
     pub seen: usize,
@@ -137,6 +137,8 @@ pub struct PeerCounts {
     pub unchoked: usize,
     /// Of those, the ones that have sent data.
     pub sending: usize,
+    /// What all of them do, in a few words.
+    pub doing: String,
 }
 
 /// A file of a torrent.

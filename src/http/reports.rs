@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::library::{FileReport, PeerCounts, SearchReport, TorrentReport, TorrentState};
 use crate::core::{
-    content::Content, media::Kind, metainfo::FileEntry, playhead::Playhead, source::InfoHash, status::Status,
-    subtitles, torrents::Live,
+    content::Content, media::Kind, metainfo::FileEntry, playhead::Playhead, reasons, source::InfoHash,
+    status::Status, subtitles, torrents::Live,
 };
 
 /// A torrent that is open.
@@ -73,6 +73,7 @@ fn peers(status: &Status) -> PeerCounts {
         connected: status.peers_connected,
         unchoked: status.peers_unchoked,
         sending: status.peers_sending,
+        doing: reasons::in_a_line(&status.peers),
     }
 }
 
@@ -114,7 +115,7 @@ pub fn searching(info_hash: InfoHash, status: &Status) -> TorrentReport {
         download_rate: 0,
         upload_rate: 0,
         peers: peers(status),
-        peer_list: Vec::new(),
+        peer_list: status.peers.to_vec(),
         search: search(status),
         awaited: Vec::new(),
         positions: Vec::new(),

@@ -19,6 +19,7 @@ pub(crate) fn torrent(dir: &std::path::Path) -> Torrent {
         playheads: Arc::default(),
         ended: watch::Sender::new(None),
         stall_timeout: Duration::from_secs(3600),
+        status: watch::channel(Status::default()).1,
         on_stall: Box::new(|_| {}),
         upkeep: Box::new(()),
         audience: Audience::default(),

@@ -19,7 +19,7 @@ use super::{
     metainfo::MAX_METAINFO,
     wire::{self, Hello},
 };
-use crate::core::source::InfoHash;
+use crate::core::{reasons::Reason, source::InfoHash};
 
 /// Between two messages of a peer that is meant to answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(7);
@@ -53,6 +53,16 @@ pub enum Unhelpful {
     /// Somebody else was faster.
     #[error("it was not needed any more")]
     Late,
+}
+
+impl From<&Unhelpful> for Reason {
+    fn from(unhelpful: &Unhelpful) -> Self {
+        match unhelpful {
+            Unhelpful::Io(error) => error.into(),
+            Unhelpful::Silent(why) => Reason::NoMetadata(why),
+            Unhelpful::Protocol(_) | Unhelpful::Late => Reason::Other(unhelpful.to_string()),
+        }
+    }
 }
 
 /// Which extensions a peer is offered beside that of metadata.
@@ -108,7 +118,7 @@ where
     let (theirs, _) =
         Handshake::deserialize(&hello).map_err(|_| Unhelpful::Protocol("it does not speak BitTorrent"))?;
     if theirs.info_hash.0 != *info_hash.bytes() {
-        return Err(Unhelpful::Protocol("it answered for another torrent"));
+        return Err(Unhelpful::Io(Reason::OtherTorrent.into()));
     }
     if theirs.peer_id == peer_id {
         return Err(Unhelpful::Protocol("it is this very process"));
@@ -142,7 +152,7 @@ pub fn info_hash_of(hello: &Hello) -> Option<InfoHash> {
 /// With an end to the wait for somebody who is meant to answer.
 pub async fn within<T>(io: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let done = timeout(READ_TIMEOUT, io).await;
-    done.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it said nothing"))?
+    done.map_err(|_| Reason::Mute)?
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Greeted<S> {

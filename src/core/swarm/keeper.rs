@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    collections::{BTreeSet, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -34,7 +34,7 @@ use crate::core::{
     Error,
     content::Content,
     playhead::Playheads,
-    status::{PeerReport, PeerState, Status},
+    status::{PeerReport, PeerSource, PeerState, Status},
 };
 
 /// How often counts are refreshed and librqbit's state is looked at.
@@ -51,6 +51,8 @@ pub struct Keeping {
     pub wanted: watch::Receiver<BTreeSet<usize>>,
     /// Peers known so far, the best first.
     pub peers: Vec<SocketAddr>,
+    /// Who named them.
+    pub sources: HashMap<SocketAddr, PeerSource>,
     /// Trackers asked so far.
     pub trackers: Vec<Url>,
     /// Those of them that answered.
@@ -299,7 +301,9 @@ impl Keeper {
 
     /// Those on a link, and those that are not.
     fn each_of(&self, linked: &[PeerReport]) -> Arc<[PeerReport]> {
-        let known: HashSet<SocketAddr> = self.peers().into_iter().collect();
+        let named = self.announces.named.all().into_iter().map(|peer| (peer, PeerSource::Tracker));
+        let sources: HashMap<SocketAddr, PeerSource> = named.chain(self.keeping.sources.clone()).collect();
+        let known: HashSet<SocketAddr> = sources.keys().copied().collect();
         let there: HashSet<SocketAddr> = linked.iter().map(|peer| peer.address).collect();
         let absent = self
             .broker
@@ -307,6 +311,7 @@ impl Keeper {
             .into_iter()
             .filter(|peer| !there.contains(&peer.address));
         let mut each: Vec<PeerReport> = linked.iter().cloned().chain(absent).collect();
+        each.iter_mut().for_each(|peer| peer.source = sources.get(&peer.address).copied());
         each.sort_by_key(|peer| (std::cmp::Reverse(peer.received), peer.address));
         each.into()
     }

@@ -40,9 +40,10 @@ use super::{
 };
 use crate::core::{
     Error,
+    reasons::Reason,
     settings::Waits,
     source::InfoHash,
-    status::{Milestone, Phase, Status, Timeline},
+    status::{Milestone, PeerReport, PeerSource, PeerState, Phase, Status, Timeline},
 };
 
 /// Peers dialled at once: enough to get through a stale list of 200 in a dozen seconds.
@@ -55,6 +56,7 @@ const REDIAL_AFTER: Duration = Duration::from_secs(3);
 const MAX_DIALS: u32 = 4;
 /// How often counts are refreshed and redials looked at.
 const TICK: Duration = Duration::from_millis(200);
+const TICKS_A_SECOND: u32 = (1000 / TICK.as_millis()) as u32;
 /// Without a route to anywhere and without an answer, this long is enough to say so.
 const OFFLINE_AFTER: Duration = Duration::from_secs(5);
 
@@ -92,18 +94,48 @@ enum Origin {
     Asker,
     /// A tracker.
     Tracker(Url),
-    /// The DHT, or the local network.
-    Anybody,
+    /// The DHT.
+    Dht,
+    /// The local network.
+    Lan,
+}
+
+impl Origin {
+    /// Whether everybody may know the peer.
+    fn is_public(&self) -> bool {
+        matches!(self, Origin::Dht | Origin::Lan)
+    }
+
+    fn source(&self) -> PeerSource {
+        match self {
+            Origin::Asker => PeerSource::Named,
+            Origin::Tracker(_) => PeerSource::Tracker,
+            Origin::Dht => PeerSource::Dht,
+            Origin::Lan => PeerSource::Lan,
+        }
+    }
+}
+
+/// A peer, and what came of it so far.
+struct Known {
+    origin: Origin,
+    state: PeerState,
+    reason: Option<Reason>,
 }
 
 impl Found {
+    /// Who named each peer first.
+    pub fn sources(&self) -> HashMap<SocketAddr, PeerSource> {
+        self.peers.iter().filter_map(|peer| Some((*peer, self.origins.get(peer)?.source()))).collect()
+    }
+
     /// What is left where the torrent turns out to be private (BEP 27): its own trackers, and the peers that they or
     /// whoever asks for it named. Where that is nobody at all, nobody minds the others.
     pub fn of_private(mut self, own: &[Url]) -> Self {
         let welcome = |peer: &SocketAddr| match self.origins.get(peer) {
             Some(Origin::Tracker(tracker)) => own.contains(tracker),
             Some(Origin::Asker) => true,
-            Some(Origin::Anybody) | None => false,
+            Some(Origin::Dht | Origin::Lan) | None => false,
         };
         if !own.is_empty() || self.peers.iter().any(welcome) {
             self.peers.retain(welcome);
@@ -186,7 +218,7 @@ impl Searcher {
     }
 }
 
-fn nobody() -> BoxStream<'static, SocketAddr> {
+fn nobody() -> BoxStream<'static, (SocketAddr, Origin)> {
     futures_util::stream::pending().boxed()
 }
 
@@ -197,10 +229,10 @@ struct Hunt<'a> {
     status: &'a watch::Sender<Status>,
     dht: Option<Dht>,
     /// Peers that the DHT and the local network name.
-    named: SelectAll<BoxStream<'static, SocketAddr>>,
+    named: SelectAll<BoxStream<'static, (SocketAddr, Origin)>>,
     tally: Arc<Tally>,
-    /// Every peer, and who named it.
-    seen: HashMap<SocketAddr, Origin>,
+    /// Every peer.
+    seen: HashMap<SocketAddr, Known>,
     queue: VecDeque<(SocketAddr, u32)>,
     later: Vec<(Instant, SocketAddr, u32)>,
     dialling: usize,
@@ -214,6 +246,7 @@ struct Hunt<'a> {
     /// Failed, or named nobody: worth another question in the next round.
     again: HashSet<Url>,
     heard: HashSet<Url>,
+    ticks: u32,
     began: Instant,
 }
 
@@ -226,9 +259,10 @@ impl<'a> Hunt<'a> {
         status: &'a watch::Sender<Status>,
     ) -> Self {
         let hash = Id20::new(*search.info_hash.bytes());
-        let named: [BoxStream<'static, SocketAddr>; 3] = [
-            dht.as_ref().map_or_else(nobody, |dht| dht.get_peers(hash, None).boxed()),
-            lsd.map_or_else(nobody, |lsd| lsd.announce(hash, searcher.port).boxed()),
+        let by = |origin: Origin| move |peer| (peer, origin.clone());
+        let named = [
+            dht.as_ref().map_or_else(nobody, |dht| dht.get_peers(hash, None).map(by(Origin::Dht)).boxed()),
+            lsd.map_or_else(nobody, |lsd| lsd.announce(hash, searcher.port).map(by(Origin::Lan)).boxed()),
             // Neither is expected to end; if both did, the search would still have its trackers and its clock.
             nobody(),
         ];
@@ -252,6 +286,7 @@ impl<'a> Hunt<'a> {
             failed: HashSet::new(),
             again: HashSet::new(),
             heard: HashSet::new(),
+            ticks: 0,
             began: Instant::now(),
         }
     }
@@ -274,7 +309,7 @@ impl<'a> Hunt<'a> {
                         return Ok(found);
                     }
                 }
-                Some(peer) = self.named.next() => self.learn(peer, Origin::Anybody),
+                Some((peer, origin)) = self.named.next() => self.learn(peer, origin),
                 _ = rounds.tick() => self.next_round(),
                 _ = ticks.tick() => self.tick()?,
                 () = sleep_until(peers_by), if self.tally.reached.load(Relaxed) == 0 => return Err(self.verdict()),
@@ -299,9 +334,9 @@ impl<'a> Hunt<'a> {
         let is_room = self.seen.len() < MAX_PEERS;
         match self.seen.entry(peer) {
             // Whom the DHT named first and a tracker as well, the tracker named.
-            Entry::Occupied(mut known) if *known.get() == Origin::Anybody => *known.get_mut() = origin,
+            Entry::Occupied(mut known) if known.get().origin.is_public() => known.get_mut().origin = origin,
             Entry::Vacant(new) if is_room => {
-                new.insert(origin);
+                new.insert(Known { origin, state: PeerState::Waiting, reason: None });
                 self.queue.push_back((peer, 0));
             }
             _ => {}
@@ -335,6 +370,7 @@ impl<'a> Hunt<'a> {
         {
             self.dialling += 1;
             self.dials.insert(peer, dials + 1);
+            self.note(peer, PeerState::Connecting, None);
             let call = Call {
                 dialer: self.searcher.dialer.clone(),
                 info_hash: self.search.info_hash,
@@ -396,10 +432,46 @@ impl<'a> Hunt<'a> {
     fn lose(&mut self, peer: SocketAddr, error: &Unhelpful) {
         self.dialling -= 1;
         tracing::debug!("peer {peer}: {error}");
+        let (state, reason) = match (Reason::from(error), self.tally.greeted().contains(&peer)) {
+            (reason @ Reason::NoMetadata(_), _) => (PeerState::Greeted, reason),
+            (reason @ (Reason::Mute | Reason::Other(_)), true) => (PeerState::Left, reason),
+            (_, true) => (PeerState::Left, Reason::Left(error.to_string())),
+            (reason, false) => (PeerState::Refused, reason),
+        };
+        self.note(peer, state, Some(reason));
         let dials = self.dials.get(&peer).copied().unwrap_or(1);
         if dials < MAX_DIALS {
             self.later.push((Instant::now() + REDIAL_AFTER * (1 << (dials - 1)), peer, dials));
         }
+    }
+
+    /// What a peer did last is told until it does something else.
+    fn note(&mut self, peer: SocketAddr, state: PeerState, reason: Option<Reason>) {
+        if let Some(known) = self.seen.get_mut(&peer) {
+            known.state = state;
+            known.reason = reason.or_else(|| known.reason.take());
+        }
+    }
+
+    /// Every peer, those that answered first.
+    fn peers(&self) -> Arc<[PeerReport]> {
+        let greeted: HashSet<SocketAddr> = self.tally.greeted().into_iter().collect();
+        let mut peers: Vec<PeerReport> = self
+            .seen
+            .iter()
+            .map(|(peer, known)| {
+                let state = match known.state {
+                    PeerState::Connecting if greeted.contains(peer) => PeerState::Greeted,
+                    state => state,
+                };
+                PeerReport {
+                    source: Some(known.origin.source()),
+                    ..PeerReport::absent(*peer, state, known.reason.clone())
+                }
+            })
+            .collect();
+        peers.sort_by_key(|peer| (!greeted.contains(&peer.address), peer.address));
+        peers.into()
     }
 
     fn found(&mut self, info: Option<Vec<u8>>) -> Found {
@@ -418,7 +490,7 @@ impl<'a> Hunt<'a> {
             peers,
             trackers: asked.cloned().collect(),
             answered: self.answered.clone(),
-            origins: std::mem::take(&mut self.seen),
+            origins: self.seen.drain().map(|(peer, known)| (peer, known.origin)).collect(),
         }
     }
 
@@ -434,7 +506,10 @@ impl<'a> Hunt<'a> {
         Ok(())
     }
 
-    fn report(&self, seen: &Evidence) {
+    fn report(&mut self, seen: &Evidence) {
+        self.ticks = self.ticks.wrapping_add(1);
+        // Thousands may be known.
+        let each = (self.ticks % TICKS_A_SECOND == 1).then(|| self.peers());
         let asked = self.search.tiers.iter().take(self.round as usize).map(Vec::len).sum();
         self.status.send_modify(|status| {
             status.phase = if seen.peers_greeted > 0 { Phase::Metadata } else { Phase::Peers };
@@ -447,6 +522,9 @@ impl<'a> Hunt<'a> {
             status.peers_seen = seen.peers_seen;
             status.peers_connecting = self.dialling;
             status.peers_connected = self.tally.talking.load(Relaxed);
+            if let Some(each) = each {
+                status.peers = each;
+            }
             status.metadata_bytes = self.tally.info_bytes.load(Relaxed);
             status.elapsed = self.began.elapsed();
         });
@@ -467,7 +545,7 @@ impl<'a> Hunt<'a> {
     }
 
     fn verdict(&self) -> Error {
-        judge(self.search.info_hash, &self.evidence(), self.began.elapsed())
+        judge(self.search.info_hash, &self.evidence(), &self.peers(), self.began.elapsed())
     }
 }
 
@@ -568,7 +646,7 @@ mod tests {
     fn of_a_private_torrents_peers_only_those_are_kept_that_its_own_trackers_or_the_asker_named() {
         let tracker = |text| Origin::Tracker(url(text));
         let all = [
-            ("192.0.2.1:1", Origin::Anybody),
+            ("192.0.2.1:1", Origin::Dht),
             ("192.0.2.2:1", tracker("http://own/")),
             ("192.0.2.3:1", tracker("http://other/")),
             ("192.0.2.4:1", Origin::Asker),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::core::{Error, failed::FailureKind, source::InfoHash};
+use crate::core::{Error, failed::FailureKind, reasons, source::InfoHash, status::PeerReport};
 
 /// What an attempt saw of the world.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,23 +37,24 @@ impl Evidence {
     }
 }
 
-/// The failure that the evidence speaks for, after `waited`.
-pub fn judge(info_hash: InfoHash, seen: &Evidence, waited: Duration) -> Error {
+/// The failure that the evidence speaks for, after `waited`; the peers say why.
+pub fn judge(info_hash: InfoHash, seen: &Evidence, peers: &[PeerReport], waited: Duration) -> Error {
     if seen.is_offline() {
         return Error::Offline("no DHT node, no tracker and no peer ever answered".into());
     }
     let after = humantime::format_duration(Duration::from_secs(waited.as_secs().max(1)));
+    let why = reasons::in_a_failure(peers);
     let (kind, reason) = if seen.peers_greeted > 0 {
-        (FailureKind::Timeout, format!("peers answered, but no data came within {after}"))
+        (FailureKind::Timeout, format!("peers answered, but no data came within {after} ({why})"))
     } else if seen.peers_reached > 0 {
         let peers = plural(seen.peers_reached);
         (
             FailureKind::ConnectionError,
-            format!("{peers} took the connection, but none would talk within {after}"),
+            format!("{peers} took the connection, but none would talk within {after} ({why})"),
         )
     } else if seen.peers_seen > 0 {
         let peers = plural(seen.peers_seen);
-        (FailureKind::NoPeers, format!("no peers found after {after} ({peers} known, none reachable)"))
+        (FailureKind::NoPeers, format!("no peers found after {after} ({peers} known, none reachable: {why})"))
     } else {
         (FailureKind::NoPeers, format!("no peers found after {after}"))
     };
@@ -67,9 +68,12 @@ fn plural(peers: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::{reasons::Reason, status::PeerState};
 
     fn verdict(seen: Evidence) -> String {
-        match judge(InfoHash::new([1; 20]), &seen, Duration::from_secs(60)) {
+        let reasons = [Reason::Mute, Reason::Refused, Reason::Refused];
+        let peer = |why| PeerReport::absent(([192, 0, 2, 1], 1).into(), PeerState::Refused, Some(why));
+        match judge(InfoHash::new([1; 20]), &seen, &reasons.map(peer), Duration::from_secs(60)) {
             Error::Failed { kind, reason, .. } => format!("{kind:?}: {reason}"),
             Error::Offline(_) => "offline".into(),
             other => panic!("{other}"),
@@ -82,10 +86,21 @@ mod tests {
         assert_eq!(verdict(none), "offline");
         assert_eq!(verdict(Evidence { dht_nodes: 9, ..none }), "NoPeers: no peers found after 1m");
         let stale = Evidence { trackers_heard: 1, peers_seen: 4, ..none };
-        assert_eq!(verdict(stale), "NoPeers: no peers found after 1m (4 peers known, none reachable)");
+        assert_eq!(
+            verdict(stale),
+            "NoPeers: no peers found after 1m (4 peers known, none reachable: 2 refused the connection, 1 connected and silent)"
+        );
         let deaf = Evidence { peers_reached: 1, ..stale };
-        assert!(verdict(deaf).starts_with("ConnectionError: 1 peer took the connection"));
-        assert!(verdict(Evidence { peers_greeted: 1, ..deaf }).starts_with("Timeout: "));
+        assert_eq!(
+            verdict(deaf),
+            "ConnectionError: 1 peer took the connection, but none would talk within 1m \
+             (2 refused the connection, 1 connected and silent)"
+        );
+        let greeted = verdict(Evidence { peers_greeted: 1, ..deaf });
+        assert!(
+            greeted.starts_with("Timeout: peers answered, but no data came within 1m (2 refused"),
+            "{greeted}"
+        );
     }
 
     #[test]

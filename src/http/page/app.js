@@ -4,7 +4,7 @@ import { Operator } from './operator.js';
 import { PieceMap, SPAN, decoded, plot } from './pictures.js';
 import { Player, command, copy, links } from './player.js';
 import * as server from './server.js';
-import { byId, countPeers, countVerified, listFiles, listTorrents, plays, show, usual } from './torrents.js';
+import { byId, countPeers, countVerified, listFiles, listPeers, listTorrents, plays, show, usual } from './torrents.js';
 import { bytes, fileName, many, nameOf, now, percent, rate, shown } from './words.js';
 
 const MAX_METAINFO = 10 << 20;
@@ -151,6 +151,8 @@ function choose(hash) {
     state.file = null;
     byId('filter').value = '';
     byId('copied-card').hidden = true;
+    listPeers([]);
+    lookAtPeers();
     settleDrop();
   }
   history.replaceState(null, '', `#${hash}`);
@@ -239,6 +241,15 @@ function stage(torrent) {
   countPeers(torrent);
   drawRates(torrent);
   byId('hand-over').querySelectorAll('[data-copy], a').forEach((one) => { one.hidden = !file; });
+}
+
+// The events count peers; each of them is asked for while somebody looks.
+async function lookAtPeers() {
+  const { chosen: hash } = state;
+  if (!hash || !byId('peer-list').open || document.hidden) return;
+  // Nobody looks for it any more, or it is let go of: what was seen last stays.
+  const { peer_list: peers } = await server.json('GET', `torrents/${hash}`).catch(() => ({}));
+  if (peers && hash === state.chosen) listPeers(peers);
 }
 
 function drawRates(torrent) {
@@ -410,6 +421,8 @@ function start() {
     button.addEventListener('click', () => handOver(button).catch((problem) => trouble(problem)));
   });
   setInterval(sample, 1000);
+  setInterval(lookAtPeers, 2000);
+  byId('peer-list').addEventListener('toggle', lookAtPeers);
   // The pictures have no colours of their own.
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
   draw();

@@ -1,6 +1,6 @@
 // The list of torrents, and the files of the chosen one.
 
-import { STATES, bytes, fileName, many, nameOf, percent, rate, shown } from './words.js';
+import { PEER_STATES, STATES, bytes, fileName, many, nameOf, percent, rate, shown } from './words.js';
 
 export const byId = (id) => document.getElementById(id);
 
@@ -135,4 +135,19 @@ export function countPeers({ peers, search, state }) {
   if (search.dht_nodes !== null && search.dht_nodes !== undefined) words.push(many(search.dht_nodes, 'DHT node'));
   if (state === 'searching' && search.rounds) words.push(`round ${search.round} of ${search.rounds}`);
   show(byId('search'), words.join(' · '));
+  byId('peer-list').hidden = !peers.seen && !peers.doing;
+  show(byId('peer-list').querySelector('summary'), peers.doing || 'Each of them');
+}
+
+// Each once, whatever connections there are to it.
+export function listPeers(peers) {
+  const each = [...new Map(peers.map((peer) => [peer.address, peer])).values()];
+  const make = () => element('li', {}, element('bdi', { className: 'name' }), element('span', { className: 'dim' }),
+    element('span', { className: 'dim why' }));
+  keyed(byId('peer-list').querySelector('ul'), each.slice(0, MOST), ({ address }) => address, make, (row, peer) => {
+    const { address, client, state, reason, rate: pace } = peer;
+    show(row.children[0], client ? `${address} ${shown(client)}` : address);
+    show(row.children[1], pace ? `${PEER_STATES[state]} · ${rate(pace)}` : PEER_STATES[state]);
+    show(row.children[2], shown(reason || ''));
+  });
 }

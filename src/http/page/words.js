@@ -30,6 +30,11 @@ export const nameOf = (torrent) => (torrent.name ? shown(torrent.name) : torrent
 
 export const fileName = (path) => shown(path.split('/').pop() || path);
 
+export const PEER_STATES = {
+  waiting: 'not dialled yet', connecting: 'being dialled', greeted: 'greeted', choked: 'chokes us', unchoked: 'idle',
+  sending: 'sends', silent: 'silent', refused: 'refused', left: 'left', banned: 'banned',
+};
+
 export const STATES = { searching: 'searching', downloading: 'downloading', paused: 'resting', complete: 'complete' };
 
 function searching({ search, peers }) {

@@ -20,9 +20,10 @@ use crate::{
         janitor::{self, CleanupReport},
         media::{FileSelector, Kind},
         metainfo::Metainfo,
+        reasons::Reason,
         settings::CooldownSettings,
         source::InfoHash,
-        status::{PeerReport, PeerState},
+        status::{PeerReport, PeerSource, PeerState},
     },
     http::{
         body::Content,
@@ -136,14 +137,22 @@ impl Library for Shelf {
             length: Some(media.len),
             download_rate: 5,
             upload_rate: 0,
-            peers: PeerCounts { seen: 4, connecting: 3, connected: 2, unchoked: 2, sending: 1 },
+            peers: PeerCounts {
+                seen: 4,
+                connecting: 3,
+                connected: 2,
+                unchoked: 2,
+                sending: 1,
+                doing: "1 sending".into(),
+            },
             peer_list: vec![PeerReport {
                 client: Some("evil\u{202e} </script><script>".to_owned()),
+                source: Some(PeerSource::Tracker),
                 rate: Some(7),
                 ..PeerReport::absent(
                     ([192, 0, 2, 1], 6881).into(),
                     PeerState::Refused,
-                    Some("no answer".into()),
+                    Some(Reason::NoAnswer),
                 )
             }],
             search: SearchReport::default(),
@@ -638,7 +647,7 @@ async fn torrents_are_shown_and_dropped() {
     let peers = one.as_object_mut().expect("an object").remove("peer_list").expect("of one torrent");
     let client = "evil\u{202e} </script><script>";
     let peer = serde_json::json!({
-        "address": "192.0.2.1:6881", "client": client, "state": "refused", "reason": "no answer", "rate": 7, "received": 0,
+        "address": "192.0.2.1:6881", "client": client, "state": "refused", "reason": "it did not answer in time", "source": "tracker", "rate": 7, "received": 0,
     });
     assert_eq!(peers, serde_json::json!([peer]));
     assert_eq!(one, all["torrents"][0]);

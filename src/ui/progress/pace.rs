@@ -36,7 +36,7 @@ pub struct PlainPace {
 #[derive(Debug)]
 struct Said {
     at: Duration,
-    facts: String,
+    news: String,
     flowing: bool,
     step: u8,
 }
@@ -49,7 +49,7 @@ impl PlainPace {
         }
         let said = Said {
             at: status.elapsed,
-            facts: words::facts(status),
+            news: words::news(status),
             flowing: status.phase == Phase::Streaming && !words::is_waiting(status),
             step: words::percent(status).unwrap_or(0) / PERCENT_STEP,
         };
@@ -66,7 +66,7 @@ impl Said {
         let gap = self.at.saturating_sub(last.at);
         let (news, silence) = match self.flowing {
             true => (!last.flowing || self.step != last.step, STREAMING_SILENCE),
-            false => (self.facts != last.facts, SILENCE),
+            false => (self.news != last.news, SILENCE),
         };
         gap >= silence || (news && gap >= PLAIN_GAP)
     }

@@ -1,5 +1,17 @@
 use super::*;
-use crate::core::status::Phase;
+use crate::core::{
+    reasons::Reason,
+    status::{PeerReport, PeerState, Phase},
+};
+
+/// Two that choke, one that is silent, and as many as are said that refused.
+fn swarm(refused: usize) -> std::sync::Arc<[PeerReport]> {
+    let choking = (PeerState::Choked, Some(Reason::Choking(Duration::from_secs(9))));
+    let silent = (PeerState::Silent, Some(Reason::Silent(Duration::from_secs(3))));
+    let refusing = (PeerState::Refused, Some(Reason::Refused));
+    let peers = [choking.clone(), choking, silent].into_iter().chain(std::iter::repeat_n(refusing, refused));
+    peers.map(|(state, why)| PeerReport::absent(([192, 0, 2, 1], 1).into(), state, why)).collect()
+}
 
 fn looking() -> Status {
     Status {
@@ -83,6 +95,31 @@ fn metadata_and_first_piece_say_who_could_send_them() {
     insta::assert_snapshot!(words::describe(&choked), @"first piece of film.mkv: 2 peers connected, none unchoked us yet … 90s");
     let unnamed = Status { name: None, download_rate: 0, ..first };
     insta::assert_snapshot!(words::describe(&unnamed), @"first piece: 2 peers connected, 2 unchoked us, 1 sending … 90s");
+}
+
+#[test]
+fn whoever_waits_is_told_what_the_peers_do() {
+    let first = Status { phase: Phase::FirstPiece, peers: swarm(4), peers_connected: 3, ..streaming() };
+    let first = Status { download_rate: 0, ..first };
+    insta::assert_snapshot!(words::describe(&first), @"first piece of film.mkv: 3 peers connected, 2 choking us, 1 silent, 4 refused … 90s");
+    let stalled = Status { phase: Phase::Streaming, waiting_for_piece: Some(17), ..first.clone() };
+    insta::assert_snapshot!(words::describe(&stalled), @"film.mkv: 39% of 1.00 GiB, waiting for piece 17, 3 peers connected, 2 choking us, 1 silent, 4 refused … 90s");
+    let seen = Status { peers: swarm(1), ..looking() };
+    insta::assert_snapshot!(words::describe(&seen), @"looking for peers: 12 DHT nodes, 1 of 3 trackers answered, 4 peers seen, 1 being dialled, 2 choking us, 1 silent, 1 refused … 8s");
+    let flowing = Status { download_rate: 5 << 20, ..stalled };
+    assert_eq!(words::describe(&flowing), words::describe(&streaming()), "whoever does not wait is not");
+    let line = JsonPace::default().line(&first).unwrap();
+    let parsed: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(parsed["peers_doing"], "2 choking us, 1 silent, 4 refused");
+}
+
+#[test]
+fn plain_lines_are_not_told_more_often_because_peers_come_and_go() {
+    let mut pace = PlainPace::default();
+    let restless = |now: Duration| Status { peers: swarm(now.as_millis() as usize), ..looking() };
+    let said = said(11, |status| pace.line(status), restless);
+    assert_eq!(times(&said), [0.0, 5.0, 10.0]);
+    assert!(said[1].1.contains("5000 refused"), "{said:?}");
 }
 
 #[test]

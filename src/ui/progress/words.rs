@@ -1,9 +1,12 @@
 //! What is said about a [`Status`]. Pure; foreign names come out harmless and short.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
-    core::status::{Phase, Status},
+    core::{
+        reasons,
+        status::{Phase, Status},
+    },
     ui::text::{self, Printable},
 };
 
@@ -130,6 +133,7 @@ fn discovery(status: &Status) -> Vec<String> {
     if status.peers_connected > 0 {
         parts.push(format!("{} connected", status.peers_connected));
     }
+    parts.extend(doing(status));
     if status.round > 1 {
         parts.push(format!("round {} of {}", status.round, status.rounds));
     }
@@ -152,19 +156,13 @@ fn metadata(status: &Status) -> Vec<String> {
     if status.metadata_bytes > 0 {
         parts.push(format!("{} so far", text::size(status.metadata_bytes)));
     }
+    parts.extend(doing(status));
     parts
 }
 
 fn pieces(status: &Status) -> Vec<String> {
     let mut parts = vec![connected(status)];
-    match (status.peers_connected, status.peers_unchoked) {
-        (0, _) => {}
-        (_, 0) => parts.push("none unchoked us yet".into()),
-        (_, unchoked) => parts.push(format!("{unchoked} unchoked us")),
-    }
-    if status.peers_sending > 0 {
-        parts.push(format!("{} sending", status.peers_sending));
-    }
+    parts.extend(doing(status).map_or_else(|| unchoked(status), |doing| vec![doing]));
     if status.download_rate > 0 {
         parts.push(format!("{}/s", text::size(status.download_rate)));
     }
@@ -178,10 +176,32 @@ fn delivery(status: &Status) -> Vec<String> {
     };
     match status.waiting_for_piece {
         Some(piece) if is_waiting(status) => {
-            vec![delivered, format!("waiting for piece {piece}"), connected(status)]
+            let waiting = [delivered, format!("waiting for piece {piece}"), connected(status)];
+            waiting.into_iter().chain(doing(status)).collect()
         }
         _ => [delivered].into_iter().chain(pace(status)).collect(),
     }
+}
+
+/// Who could send, as far as peers are only counted.
+fn unchoked(status: &Status) -> Vec<String> {
+    let unchoked = match (status.peers_connected, status.peers_unchoked) {
+        (0, _) => None,
+        (_, 0) => Some("none unchoked us yet".into()),
+        (_, unchoked) => Some(format!("{unchoked} unchoked us")),
+    };
+    let sending = Some(status.peers_sending).filter(|sending| *sending > 0);
+    unchoked.into_iter().chain(sending.map(|sending| format!("{sending} sending"))).collect()
+}
+
+/// What the peers do, if that is known of any.
+fn doing(status: &Status) -> Option<String> {
+    Some(reasons::in_a_line(&status.peers)).filter(|words| !words.is_empty())
+}
+
+/// [`facts`] without what each peer does: a swarm in which some always come and go has always something new to say.
+pub(super) fn news(status: &Status) -> String {
+    facts(&Status { peers: Arc::default(), ..status.clone() })
 }
 
 fn connected(status: &Status) -> String {

@@ -20,7 +20,10 @@ use super::{
     picker::{Head, Plan, Scene, look, pick_urgent},
     pieces::{Ask, BLOCK, Block, Geometry, Partial, PeerKey, Place},
 };
-use crate::core::status::{PeerReport, PeerState};
+use crate::core::{
+    reasons::Reason,
+    status::{PeerReport, PeerState},
+};
 
 /// A peer that brings nothing of what it was asked for this long is asked elsewhere.
 const SILENCE: Duration = Duration::from_secs(6);
@@ -167,10 +170,11 @@ impl Desk {
 
     /// All peers, and those that are banned.
     pub fn peers(&self, now: Instant) -> Vec<PeerReport> {
-        let there = self.peers.values().map(|peer| peer.report(now));
+        let awaited: Vec<u32> = self.awaited().collect();
+        let there = self.peers.values().map(|peer| peer.report(&awaited, now));
         let banned = self.banned.iter().map(|address| {
             let brought = self.gone.get(address).copied().unwrap_or_default();
-            let report = PeerReport::absent(*address, PeerState::Banned, Some("it sent bad blocks".into()));
+            let report = PeerReport::absent(*address, PeerState::Banned, Some(Reason::Liar));
             PeerReport { received: brought, ..report }
         });
         there.chain(banned).collect()
@@ -360,10 +364,14 @@ impl Desk {
             peer.is_open() && !peer.silenced && !peer.is_silent(SILENCE, now) && peer.has.contains(piece)
         };
         let others = || self.peers.iter().filter(|(other, _)| **other != key);
-        self.heads.iter().filter(|head| head.needs < head.end).any(|head| {
-            let piece = (head.needs / u64::from(self.geometry.piece_len)) as u32;
-            !(self.have)(piece) && !others().any(|(_, peer)| brings(peer, piece))
-        })
+        self.awaited().any(|piece| !others().any(|(_, peer)| brings(peer, piece)))
+    }
+
+    /// The pieces that readers wait for.
+    fn awaited(&self) -> impl Iterator<Item = u32> + '_ {
+        let heads = self.heads.iter().filter(|head| head.needs < head.end);
+        let pieces = heads.map(|head| (head.needs / u64::from(self.geometry.piece_len)) as u32);
+        pieces.filter(|piece| !(self.have)(*piece))
     }
 
     /// What a peer was asked is asked of nobody again.

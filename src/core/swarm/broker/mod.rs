@@ -30,6 +30,7 @@ use super::{
 use crate::core::{
     content::Content,
     playhead::Playheads,
+    reasons::Reason,
     source::InfoHash,
     status::{PeerReport, PeerState, Timeline},
     sync::{Mutex, lock},
@@ -101,7 +102,7 @@ struct Floor {
 /// A peer without a link.
 struct Absent {
     state: PeerState,
-    why: Option<String>,
+    why: Option<Reason>,
     /// Whose it is, where there was but one torrent: who is dialled for what, librqbit says only to a peer that answers.
     of: Option<InfoHash>,
 }
@@ -222,17 +223,17 @@ async fn attend(mut librqbit: TcpStream, floor: Arc<Floor>) {
     let (state, why) = match floor.reach(&mut librqbit, to).await {
         Ok((exchange, far)) => {
             lock(&floor.absent).remove(&to);
-            (PeerState::Left, Link::carry(exchange, far, librqbit.into()).await.to_string())
+            (PeerState::Left, Reason::Left(Link::carry(exchange, far, librqbit.into()).await.to_string()))
         }
-        Err(error) => (PeerState::Refused, error.to_string()),
+        Err(error) => (PeerState::Refused, Reason::from(&error)),
     };
     tracing::debug!("peer {to}: {why}");
     floor.note(to, state, Some(why));
 }
 
 impl Floor {
-    /// Keeps in mind what became of a peer without a link.
-    fn note(&self, peer: SocketAddr, state: PeerState, why: Option<String>) {
+    /// Keeps in mind what became of a peer without a link; what it did last, until it does something else.
+    fn note(&self, peer: SocketAddr, state: PeerState, why: Option<Reason>) {
         let of = match lock(&self.exchanges).keys().collect::<Vec<_>>()[..] {
             [only] => Some(*only),
             _ => None,
@@ -241,6 +242,7 @@ impl Floor {
         if absent.len() >= MOST_ABSENT {
             absent.retain(|_, absent| absent.state == PeerState::Connecting);
         }
+        let why = why.or_else(|| absent.remove(&peer).and_then(|before| before.why));
         absent.insert(peer, Absent { state, why, of });
     }
 
@@ -248,7 +250,7 @@ impl Floor {
     async fn reach(&self, librqbit: &mut TcpStream, to: SocketAddr) -> io::Result<(Arc<Exchange>, Far)> {
         librqbit.set_nodelay(true)?;
         let dialled = match (self.is_banned_everywhere(to), self.lobby.knows(to)) {
-            (true, _) => Err(io::Error::new(io::ErrorKind::PermissionDenied, "it sent bad blocks before")),
+            (true, _) => Err(Reason::Liar.into()),
             (_, true) => Ok(None),
             _ => unless_gone(librqbit, self.dialer.dial(to)).await.map(Some),
         };
@@ -290,6 +292,9 @@ impl Floor {
 async fn greet(mut peer: TcpStream, hello: &Hello) -> io::Result<(TcpStream, Hello, BytesMut)> {
     handshake::say(&mut peer, hello).await?;
     let answer = handshake::hear(&mut peer).await?;
+    if handshake::info_hash_of(&answer) != handshake::info_hash_of(hello) {
+        return Err(Reason::OtherTorrent.into());
+    }
     Ok((peer, answer, BytesMut::new()))
 }
 

@@ -13,7 +13,10 @@ use super::{
     pieces::{BLOCK, Block},
     rate::Rate,
 };
-use crate::core::status::{PeerReport, PeerState};
+use crate::core::{
+    reasons::Reason,
+    status::{PeerReport, PeerState},
+};
 
 /// Seconds of a peer's rate that are asked of it ahead. More, and an urgent block waits behind what was asked before;
 /// less, and a seed that sends in bursts runs dry between them (0.1 and 0.3 s were measured alike, 1 s twice as slow).
@@ -27,6 +30,8 @@ pub const QUEUE: usize = 250;
 /// A peer that chokes again sooner than this is no hurry: real ones reconsider in seconds (10, BEP 3), and whoever says
 /// it a million times a second must not have everybody's work dealt out as often.
 const FICKLE: Duration = Duration::from_millis(100);
+/// A peer that brings nothing of what it was asked for this long is told of as silent: seldom is an answer so late.
+const QUIET: Duration = Duration::from_secs(2);
 /// What is expected of a peer that fell silent: bytes a second.
 const SILENT_RATE: f64 = 1024.0;
 
@@ -138,22 +143,39 @@ impl Peer {
         }
     }
 
-    /// What is told of it.
-    pub fn report(&self, now: Instant) -> PeerReport {
-        let state = match self {
-            Peer { severed: true, .. } => PeerState::Connecting,
-            Peer { choking: Some(_), .. } => PeerState::Choked,
-            Peer { silenced: true, .. } => PeerState::Silent,
-            Peer { asks, .. } if asks.is_empty() || self.rate.total() == 0 => PeerState::Unchoked,
-            _ => PeerState::Sending,
-        };
+    /// What is told of it, while readers wait for these pieces.
+    pub fn report(&self, awaited: &[u32], now: Instant) -> PeerReport {
         PeerReport {
             address: self.address,
+            source: None,
             client: self.client.clone(),
-            state,
-            reason: self.severed.then(|| "it left, and is dialled anew".into()),
+            state: self.state(now),
+            reason: self.reason(awaited, now),
             rate: self.rate(now).map(|rate| rate as u64),
             received: self.rate.total(),
+        }
+    }
+
+    fn state(&self, now: Instant) -> PeerState {
+        match self {
+            Peer { severed: true, .. } => PeerState::Connecting,
+            Peer { choking: Some(_), .. } => PeerState::Choked,
+            peer if peer.silenced || peer.is_silent(QUIET, now) => PeerState::Silent,
+            Peer { asks, .. } if asks.is_empty() || self.rate.total() == 0 => PeerState::Unchoked,
+            _ => PeerState::Sending,
+        }
+    }
+
+    /// Why it brings nothing of what is waited for: what it lacks comes first, as nothing else would help.
+    fn reason(&self, awaited: &[u32], now: Instant) -> Option<Reason> {
+        match self.state(now) {
+            PeerState::Connecting => Some(Reason::Left("it left, and is dialled anew".into())),
+            _ if !awaited.is_empty() && !awaited.iter().any(|piece| self.has.contains(*piece)) => {
+                Some(Reason::LacksPiece)
+            }
+            PeerState::Choked => self.choking.map(|since| Reason::Choking(now - since)),
+            PeerState::Silent => Some(Reason::Silent(self.rate.silent(now))),
+            _ => None,
         }
     }
 
