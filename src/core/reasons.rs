@@ -249,8 +249,9 @@ mod tests {
 
     #[test]
     fn a_failure_names_the_three_most_frequent_kinds_and_how_long_they_choke() {
-        let choking =
-            |seconds: u64| (PeerState::Choked, Some(Reason::Choking(Duration::from_millis(seconds * 1000 + 7))));
+        let choking = |seconds: u64| {
+            (PeerState::Choked, Some(Reason::Choking(Duration::from_millis(seconds * 1000 + 7))))
+        };
         let refused = (PeerState::Refused, Some(Reason::Refused));
         let mute = (PeerState::Refused, Some(Reason::Mute));
         let all = [choking(3), refused.clone(), choking(61), mute, refused.clone(), refused.clone()];

@@ -210,7 +210,11 @@ async fn each_peer_is_told_with_what_it_does_and_why() {
         tokio::task::yield_now().await;
     };
     let of = |address: SocketAddr| peers.iter().find(|peer| peer["address"] == address.to_string()).unwrap();
-    assert_eq!(of(choking.addr())["client"], "Scripted[2J 1.0", "without what a terminal would do");
+    assert_eq!(
+        of(choking.addr())["client"],
+        "Scripted[2J <img src=x onerror=owned=1>",
+        "without what a terminal would do"
+    );
     assert_eq!(of(silent.addr())["received"], 3 * 16 * 1024);
     assert!(of(closed.addr())["reason"].as_str().unwrap().contains("refused"), "{peers:?}");
     let all = serve.json("GET", "/torrents").await;

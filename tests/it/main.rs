@@ -19,6 +19,7 @@ mod page_hostile;
 mod page_operator;
 mod players;
 mod privacy;
+mod reasons;
 mod resume;
 mod rooms;
 mod scale_out;

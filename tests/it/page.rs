@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::support::{
-    Behaviour, Chromium, KIB, Page, Peer, Sandbox, Seeder, Serve, Torrent, Visit, process,
+    Behaviour, Chromium, ClosedPort, KIB, Page, Peer, Sandbox, Seeder, Serve, Torrent, Visit, process,
     serve::path,
     visit::{DESK, PHONE},
 };
@@ -230,6 +230,44 @@ async fn a_phone_opens_it_with_the_token_at_another_address() {
     page.until("a copy", "document.querySelector('#said').textContent === 'Copied'").await;
     page.is_calm();
     serve.stop().await;
+}
+
+#[tokio::test]
+async fn the_peers_are_listed_for_whoever_opens_their_list() {
+    let torrent = film("Crowded.webm");
+    let choking = Peer::start_at(&torrent, Behaviour::NeverUnchoke, [127, 0, 5, 1].into()).await;
+    let closed = ClosedPort::reserve();
+    let visit = Visit::to(|serve| serve.peer(choking.addr()).peer(closed.addr())).await;
+    opens_the_list_of_peers(&visit.page, &torrent, &choking, &closed).await;
+    visit.page.screenshot("peers-light").await;
+    // Opened only now: Chromium loads no film for a page that is not seen.
+    let phone = visit.browser.open(&visit.serve.url("/"), PHONE).await;
+    opens_the_list_of_peers(&phone, &torrent, &choking, &closed).await;
+    phone.prefer("dark").await;
+    phone.screenshot("phone-peers-dark").await;
+    choking.set(Behaviour::Rate { bytes_per_second: 60_000 });
+    phone.until("a rate", "/sends · \\d+ KB/.test(document.querySelector('#peer-list ul').innerText)").await;
+    phone.is_calm();
+    visit.end().await;
+}
+
+/// With the keyboard alone.
+async fn opens_the_list_of_peers(page: &Page, torrent: &Torrent, choking: &Peer, closed: &ClosedPort) {
+    paste(page, &torrent.hex()).await;
+    let summary = "document.querySelector('#peer-list summary').innerText";
+    page.until("who does what", &format!("{summary} === '1 choking us, 1 refused'")).await;
+    assert_eq!(page.eval("document.querySelectorAll('#peer-list li').length").await, 0, "nobody looks");
+    page.tab_to("the list", "document.activeElement.matches('#peer-list summary')").await;
+    page.press("Enter").await;
+    page.until("each of them", "document.querySelectorAll('#peer-list li').length === 2").await;
+    let text = page.text("#peer-list ul").await;
+    let (choking, closed) = (choking.addr().to_string(), closed.addr().to_string());
+    let name = "<img src=x onerror=owned=1>";
+    for word in [&choking, "chokes us", name, "not let us ask for", &closed, "refused the connection"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    assert_eq!(page.eval("typeof owned").await, "undefined");
+    fits(page).await;
 }
 
 #[tokio::test]

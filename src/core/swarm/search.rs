@@ -9,7 +9,7 @@ use std::{
     io,
     net::{SocketAddr, UdpSocket},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -171,7 +171,8 @@ pub struct Searcher {
 /// Counts that dial tasks and the search share.
 #[derive(Default)]
 struct Tally {
-    reached: AtomicUsize,
+    /// Every peer that took a connection.
+    reached: Mutex<HashSet<SocketAddr>>,
     refused: AtomicUsize,
     without_route: AtomicUsize,
     /// Every peer that was greeted, once, in order.
@@ -185,6 +186,10 @@ struct Tally {
 impl Tally {
     fn greeted(&self) -> Vec<SocketAddr> {
         self.greeted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn reached(&self) -> MutexGuard<'_, HashSet<SocketAddr>> {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn greet(&self, peer: SocketAddr) {
@@ -312,7 +317,7 @@ impl<'a> Hunt<'a> {
                 Some((peer, origin)) = self.named.next() => self.learn(peer, origin),
                 _ = rounds.tick() => self.next_round(),
                 _ = ticks.tick() => self.tick()?,
-                () = sleep_until(peers_by), if self.tally.reached.load(Relaxed) == 0 => return Err(self.verdict()),
+                () = sleep_until(peers_by), if self.tally.reached().is_empty() => return Err(self.verdict()),
                 () = sleep_until(data_by) => return Err(self.verdict()),
             }
         }
@@ -454,7 +459,7 @@ impl<'a> Hunt<'a> {
     }
 
     /// Every peer, those that answered first.
-    fn peers(&self) -> Arc<[PeerReport]> {
+    fn peers(&self) -> Vec<PeerReport> {
         let greeted: HashSet<SocketAddr> = self.tally.greeted().into_iter().collect();
         let mut peers: Vec<PeerReport> = self
             .seen
@@ -471,7 +476,7 @@ impl<'a> Hunt<'a> {
             })
             .collect();
         peers.sort_by_key(|peer| (!greeted.contains(&peer.address), peer.address));
-        peers.into()
+        peers
     }
 
     fn found(&mut self, info: Option<Vec<u8>>) -> Found {
@@ -509,7 +514,7 @@ impl<'a> Hunt<'a> {
     fn report(&mut self, seen: &Evidence) {
         self.ticks = self.ticks.wrapping_add(1);
         // Thousands may be known.
-        let each = (self.ticks % TICKS_A_SECOND == 1).then(|| self.peers());
+        let each = (self.ticks % TICKS_A_SECOND == 1).then(|| self.peers().into());
         let asked = self.search.tiers.iter().take(self.round as usize).map(Vec::len).sum();
         self.status.send_modify(|status| {
             status.phase = if seen.peers_greeted > 0 { Phase::Metadata } else { Phase::Peers };
@@ -539,13 +544,20 @@ impl<'a> Hunt<'a> {
             peers_seen: self.seen.len(),
             peers_refused: self.tally.refused.load(Relaxed),
             dials_without_route: self.tally.without_route.load(Relaxed),
-            peers_reached: self.tally.reached.load(Relaxed),
+            peers_reached: self.tally.reached().len(),
             peers_greeted: self.tally.greeted().len(),
         }
     }
 
     fn verdict(&self) -> Error {
-        judge(self.search.info_hash, &self.evidence(), &self.peers(), self.began.elapsed())
+        let (mut peers, reached) = (self.peers(), self.tally.reached().clone());
+        for peer in &mut peers {
+            let waits = peer.state == PeerState::Connecting && peer.reason.is_none();
+            if waits && reached.contains(&peer.address) {
+                peer.reason = Some(Reason::Mute);
+            }
+        }
+        judge(self.search.info_hash, &self.evidence(), &peers, self.began.elapsed())
     }
 }
 
@@ -578,7 +590,7 @@ impl Call {
 
     async fn greet(&self, peer: SocketAddr) -> Result<Greeted<TcpStream>, Unhelpful> {
         let stream = self.dialer.dial(peer).await.inspect_err(|error| self.count(error))?;
-        self.tally.reached.fetch_add(1, Relaxed);
+        self.tally.reached().insert(peer);
         handshake::greet(stream, self.info_hash, self.peer_id).await
     }
 

@@ -381,7 +381,7 @@ impl Connection<'_> {
             ("ut_metadata", Value::Int(OUR_METADATA_ID.into())),
             ("ut_pex", Value::Int(OUR_PEX_ID.into())),
         ]);
-        let name = Value::from("Scripted\u{1b}[2J 1.0");
+        let name = Value::from("Scripted\u{1b}[2J <img src=x onerror=owned=1>");
         let handshake = Value::dict([("m", numbers), ("metadata_size", Value::Int(size)), ("v", name)]);
         self.send(message::EXTENDED, &[&[0], &handshake.encode()[..]].concat()).await
     }

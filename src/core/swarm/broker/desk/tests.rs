@@ -285,6 +285,33 @@ fn a_peer_that_sends_what_nobody_asked_for_does_not_keep_late_blocks_from_being_
 }
 
 #[test]
+fn why_a_peer_brings_nothing_is_told_of_each() {
+    let mut table = Table::new();
+    let (choking, silent, poor) = (table.choking_seed(), table.seed(), table.hosts + 1);
+    let poor = table.desk.join(SocketAddr::from(([127, 0, 0, poor], 1)), table.now);
+    table.desk.has(poor, PIECES - 1, table.now);
+    let reasons =
+        |table: &Table| table.desk.peers(table.now).into_iter().map(|peer| (peer.state, peer.reason));
+    assert!(reasons(&table).all(|(_, reason)| reason != Some(Reason::LacksPiece)), "nobody waits");
+    table.reader();
+    let time = Duration::from_secs(3);
+    table.pass(time);
+    let told: Vec<_> = reasons(&table).collect();
+    assert_eq!(
+        told,
+        [
+            (PeerState::Choked, Some(Reason::Choking(time))),
+            (PeerState::Silent, Some(Reason::Silent(time))),
+            (PeerState::Choked, Some(Reason::LacksPiece)),
+        ]
+    );
+    table.desk.severed(silent, table.now);
+    table.desk.leave(choking, table.now);
+    let told: Vec<_> = reasons(&table).map(|(state, _)| state).collect();
+    assert_eq!(told, [PeerState::Connecting, PeerState::Choked]);
+}
+
+#[test]
 fn who_alone_sent_a_bad_piece_is_dropped_at_once() {
     let mut table = Table::new();
     let (liar, honest) = (table.seed(), table.seed());
