@@ -95,12 +95,10 @@ impl PeerReport {
     }
 }
 
-/// A snapshot; counts are totals of this attempt unless they say "now".
-#[derive(Debug, Clone, Default, serde::Serialize)]
-pub struct Status {
-    /// What the stream waits for.
-    pub phase: Phase,
-    /// Round of the attempt, from 1, and how many there can be.
+/// How far the search for peers, and for what the torrent is, has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Discovery {
+    /// Round of the attempt, from 1; 0 when none was needed.
     pub round: u32,
     /// How many rounds there can be.
     pub rounds: u32,
@@ -112,6 +110,18 @@ pub struct Status {
     pub trackers_answered: usize,
     /// Trackers that failed.
     pub trackers_failed: usize,
+    /// Bytes of the info dictionary fetched by the peer that is furthest.
+    pub metadata_bytes: u64,
+}
+
+/// A snapshot; counts are totals of this attempt unless they say "now".
+#[derive(Debug, Clone, Default, serde::Serialize)]
+pub struct Status {
+    /// What the stream waits for.
+    pub phase: Phase,
+    /// How the search goes, or went.
+    #[serde(flatten)]
+    pub discovery: Discovery,
     /// Peer addresses learnt.
     pub peers_seen: usize,
     /// Peers being dialled now.
@@ -125,8 +135,6 @@ pub struct Status {
     /// Each of them, and those that were not reached. Serialized: what they do, in a few words.
     #[serde(rename = "peers_doing", serialize_with = "in_a_line")]
     pub peers: Arc<[PeerReport]>,
-    /// Bytes of the info dictionary fetched by the peer that is furthest.
-    pub metadata_bytes: u64,
     /// The file's name, once known (foreign text: escape before showing).
     pub name: Option<String>,
     /// Bytes that this stream will deliver, once known.

@@ -43,7 +43,7 @@ impl Attempts {
 
     /// The torrents that are looked for; of several requests for one, the one that has come furthest tells.
     pub fn searches(&self) -> Vec<TorrentReport> {
-        let far = |status: &Status| (status.round, status.peers_seen);
+        let far = |status: &Status| (status.discovery.round, status.peers_seen);
         let mut furthest: HashMap<InfoHash, Status> = HashMap::new();
         for attempt in self.lock().by_number.values() {
             let status = attempt.status.borrow();

@@ -18,7 +18,7 @@ use crate::core::{
     media::{FileSelector, Kind, Media},
     metainfo::Metainfo,
     source::{InfoHash, Magnet},
-    status::{PeerReport, Phase},
+    status::{Discovery, PeerReport, Phase},
 };
 
 /// Chooses the bytes of a file that an answer needs; an empty range opens no reader.
@@ -162,24 +162,13 @@ pub struct FileReport {
 }
 
 /// How the search for a torrent, or for its first bytes, goes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct SearchReport {
     /// What is waited for.
     pub phase: Phase,
-    /// The attempt's round, from 1; 0 when none was needed.
-    pub round: u32,
-    /// How many rounds there can be.
-    pub rounds: u32,
-    /// DHT nodes in the routing table; none when the DHT is off.
-    pub dht_nodes: Option<usize>,
-    /// Trackers asked.
-    pub trackers: usize,
-    /// Of those, the ones that answered.
-    pub trackers_answered: usize,
-    /// Of those, the ones that failed.
-    pub trackers_failed: usize,
-    /// Bytes of the info dictionary that have come.
-    pub metadata_bytes: u64,
+    /// How far it has come.
+    #[serde(flatten)]
+    pub discovery: Discovery,
 }
 
 /// A torrent, seen from outside.

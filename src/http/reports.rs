@@ -78,16 +78,7 @@ fn peers(status: &Status) -> PeerCounts {
 }
 
 fn search(status: &Status) -> SearchReport {
-    SearchReport {
-        phase: status.phase,
-        round: status.round,
-        rounds: status.rounds,
-        dht_nodes: status.dht_nodes,
-        trackers: status.trackers,
-        trackers_answered: status.trackers_answered,
-        trackers_failed: status.trackers_failed,
-        metadata_bytes: status.metadata_bytes,
-    }
+    SearchReport { phase: status.phase, discovery: status.discovery }
 }
 
 /// The pieces that readers' next missing bytes are in.

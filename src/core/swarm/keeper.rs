@@ -255,7 +255,9 @@ impl Keeper {
         for tracker in std::mem::take(&mut self.keeping.later_trackers) {
             self.announces.take_up(tracker, false);
         }
-        self.keeping.status.send_modify(|status| status.round = (status.round + 1).min(status.rounds));
+        self.keeping.status.send_modify(|status| {
+            status.discovery.round = (status.discovery.round + 1).min(status.discovery.rounds)
+        });
         self.relay.is_none() && !self.announces.named.all().is_empty()
     }
 

@@ -518,19 +518,19 @@ impl<'a> Hunt<'a> {
         let asked = self.search.tiers.iter().take(self.round as usize).map(Vec::len).sum();
         self.status.send_modify(|status| {
             status.phase = if seen.peers_greeted > 0 { Phase::Metadata } else { Phase::Peers };
-            status.round = self.round;
-            status.rounds = self.searcher.waits.max_retries;
-            status.dht_nodes = self.dht.is_some().then_some(seen.dht_nodes);
-            status.trackers = asked;
-            status.trackers_answered = self.answered.len();
-            status.trackers_failed = self.failed.len();
+            status.discovery.round = self.round;
+            status.discovery.rounds = self.searcher.waits.max_retries;
+            status.discovery.dht_nodes = self.dht.is_some().then_some(seen.dht_nodes);
+            status.discovery.trackers = asked;
+            status.discovery.trackers_answered = self.answered.len();
+            status.discovery.trackers_failed = self.failed.len();
             status.peers_seen = seen.peers_seen;
             status.peers_connecting = self.dialling;
             status.peers_connected = self.tally.talking.load(Relaxed);
             if let Some(each) = each {
                 status.peers = each;
             }
-            status.metadata_bytes = self.tally.info_bytes.load(Relaxed);
+            status.discovery.metadata_bytes = self.tally.info_bytes.load(Relaxed);
             status.elapsed = self.began.elapsed();
         });
     }

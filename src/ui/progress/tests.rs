@@ -1,7 +1,7 @@
 use super::*;
 use crate::core::{
     reasons::Reason,
-    status::{PeerReport, PeerState, Phase},
+    status::{Discovery, PeerReport, PeerState, Phase},
 };
 
 /// Two that choke, one that is silent, and as many as are said that refused.
@@ -15,11 +15,14 @@ fn swarm(refused: usize) -> std::sync::Arc<[PeerReport]> {
 
 fn looking() -> Status {
     Status {
-        round: 1,
-        rounds: 4,
-        dht_nodes: Some(12),
-        trackers: 3,
-        trackers_answered: 1,
+        discovery: Discovery {
+            round: 1,
+            rounds: 4,
+            dht_nodes: Some(12),
+            trackers: 3,
+            trackers_answered: 1,
+            ..Discovery::default()
+        },
         peers_seen: 4,
         peers_connecting: 1,
         ..at(8)
@@ -66,11 +69,14 @@ fn looking_for_peers_says_who_was_asked_and_what_came_of_it() {
     insta::assert_snapshot!(words::describe(&looking()), @"looking for peers: 12 DHT nodes, 1 of 3 trackers answered, 4 peers seen, 1 being dialled … 8s");
     insta::assert_snapshot!(words::describe(&at(0)), @"looking for peers: DHT off, no trackers, no peer seen yet … 0s");
     let later = Status {
-        round: 2,
-        dht_nodes: Some(1),
-        trackers: 1,
-        trackers_answered: 0,
-        trackers_failed: 1,
+        discovery: Discovery {
+            round: 2,
+            dht_nodes: Some(1),
+            trackers: 1,
+            trackers_answered: 0,
+            trackers_failed: 1,
+            ..looking().discovery
+        },
         peers_seen: 1,
         peers_connected: 1,
         trouble: Some("tracker \u{1b}[31m says no\n".into()),
@@ -81,7 +87,8 @@ fn looking_for_peers_says_who_was_asked_and_what_came_of_it() {
 
 #[test]
 fn metadata_and_first_piece_say_who_could_send_them() {
-    let metadata = Status { phase: Phase::Metadata, peers_connected: 1, metadata_bytes: 32768, ..at(9) };
+    let discovery = Discovery { metadata_bytes: 32768, ..Discovery::default() };
+    let metadata = Status { phase: Phase::Metadata, peers_connected: 1, discovery, ..at(9) };
     insta::assert_snapshot!(words::describe(&metadata), @"fetching metadata: 1 peer connected, 32.00 KiB so far … 9s");
     let first = Status {
         phase: Phase::FirstPiece,

@@ -120,7 +120,7 @@ fn subject(status: &Status) -> Option<String> {
 
 fn discovery(status: &Status) -> Vec<String> {
     let mut parts = vec![
-        status.dht_nodes.map_or_else(|| "DHT off".into(), |nodes| count(nodes, "DHT node")),
+        status.discovery.dht_nodes.map_or_else(|| "DHT off".into(), |nodes| count(nodes, "DHT node")),
         trackers(status),
         match status.peers_seen {
             0 => "no peer seen yet".into(),
@@ -134,27 +134,29 @@ fn discovery(status: &Status) -> Vec<String> {
         parts.push(format!("{} connected", status.peers_connected));
     }
     parts.extend(doing(status));
-    if status.round > 1 {
-        parts.push(format!("round {} of {}", status.round, status.rounds));
+    if status.discovery.round > 1 {
+        parts.push(format!("round {} of {}", status.discovery.round, status.discovery.rounds));
     }
     parts
 }
 
 fn trackers(status: &Status) -> String {
-    let failed = match status.trackers_failed {
+    let failed = match status.discovery.trackers_failed {
         0 => String::new(),
         failed => format!(" ({failed} failed)"),
     };
-    match status.trackers {
+    match status.discovery.trackers {
         0 => "no trackers".into(),
-        asked => format!("{} of {} answered{failed}", status.trackers_answered, count(asked, "tracker")),
+        asked => {
+            format!("{} of {} answered{failed}", status.discovery.trackers_answered, count(asked, "tracker"))
+        }
     }
 }
 
 fn metadata(status: &Status) -> Vec<String> {
     let mut parts = vec![connected(status)];
-    if status.metadata_bytes > 0 {
-        parts.push(format!("{} so far", text::size(status.metadata_bytes)));
+    if status.discovery.metadata_bytes > 0 {
+        parts.push(format!("{} so far", text::size(status.discovery.metadata_bytes)));
     }
     parts.extend(doing(status));
     parts
