@@ -146,7 +146,9 @@ export function listPeers(peers) {
     element('span', { className: 'dim why' }));
   keyed(byId('peer-list').querySelector('ul'), each.slice(0, MOST), ({ address }) => address, make, (row, peer) => {
     const { address, client, state, reason, rate: pace } = peer;
-    show(row.children[0], client ? `${address} ${shown(client)}` : address);
+    const name = client ? `${address} ${shown(client)}` : address;
+    row.children[0].title = name;
+    show(row.children[0], name);
     show(row.children[1], pace ? `${PEER_STATES[state]} · ${rate(pace)}` : PEER_STATES[state]);
     show(row.children[2], shown(reason || ''));
   });
