@@ -9,7 +9,7 @@ use std::{
     io,
     net::{SocketAddr, UdpSocket},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -44,6 +44,7 @@ use crate::core::{
     settings::Waits,
     source::InfoHash,
     status::{Milestone, PeerReport, PeerSource, PeerState, Phase, Status, Timeline},
+    sync::{Mutex, lock},
 };
 
 /// Peers dialled at once: enough to get through a stale list of 200 in a dozen seconds.
@@ -185,16 +186,12 @@ struct Tally {
 
 impl Tally {
     fn greeted(&self) -> Vec<SocketAddr> {
-        self.greeted.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn reached(&self) -> MutexGuard<'_, HashSet<SocketAddr>> {
-        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.greeted).clone()
     }
 
     fn greet(&self, peer: SocketAddr) {
         self.timeline.pass(Milestone::Peer);
-        let mut greeted = self.greeted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut greeted = lock(&self.greeted);
         if !greeted.contains(&peer) {
             greeted.push(peer);
         }
@@ -317,7 +314,7 @@ impl<'a> Hunt<'a> {
                 Some((peer, origin)) = self.named.next() => self.learn(peer, origin),
                 _ = rounds.tick() => self.next_round(),
                 _ = ticks.tick() => self.tick()?,
-                () = sleep_until(peers_by), if self.tally.reached().is_empty() => return Err(self.verdict()),
+                () = sleep_until(peers_by), if lock(&self.tally.reached).is_empty() => return Err(self.verdict()),
                 () = sleep_until(data_by) => return Err(self.verdict()),
             }
         }
@@ -437,7 +434,7 @@ impl<'a> Hunt<'a> {
     fn lose(&mut self, peer: SocketAddr, error: &Unhelpful) {
         self.dialling -= 1;
         tracing::debug!("peer {peer}: {error}");
-        let (state, reason) = match (Reason::from(error), self.tally.greeted().contains(&peer)) {
+        let (state, reason) = match (Reason::from(error), lock(&self.tally.greeted).contains(&peer)) {
             (reason @ Reason::NoMetadata(_), _) => (PeerState::Greeted, reason),
             (reason @ (Reason::Mute | Reason::Other(_)), true) => (PeerState::Left, reason),
             (_, true) => (PeerState::Left, Reason::Left(error.to_string())),
@@ -544,13 +541,13 @@ impl<'a> Hunt<'a> {
             peers_seen: self.seen.len(),
             peers_refused: self.tally.refused.load(Relaxed),
             dials_without_route: self.tally.without_route.load(Relaxed),
-            peers_reached: self.tally.reached().len(),
+            peers_reached: lock(&self.tally.reached).len(),
             peers_greeted: self.tally.greeted().len(),
         }
     }
 
     fn verdict(&self) -> Error {
-        let (mut peers, reached) = (self.peers(), self.tally.reached().clone());
+        let (mut peers, reached) = (self.peers(), lock(&self.tally.reached).clone());
         for peer in &mut peers {
             let waits = peer.state == PeerState::Connecting && peer.reason.is_none();
             if waits && reached.contains(&peer.address) {
@@ -590,7 +587,7 @@ impl Call {
 
     async fn greet(&self, peer: SocketAddr) -> Result<Greeted<TcpStream>, Unhelpful> {
         let stream = self.dialer.dial(peer).await.inspect_err(|error| self.count(error))?;
-        self.tally.reached().insert(peer);
+        lock(&self.tally.reached).insert(peer);
         handshake::greet(stream, self.info_hash, self.peer_id).await
     }
 
