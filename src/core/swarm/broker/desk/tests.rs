@@ -287,8 +287,8 @@ fn a_peer_that_sends_what_nobody_asked_for_does_not_keep_late_blocks_from_being_
 #[test]
 fn why_a_peer_brings_nothing_is_told_of_each() {
     let mut table = Table::new();
-    let (choking, silent, poor) = (table.choking_seed(), table.seed(), table.hosts + 1);
-    let poor = table.desk.join(SocketAddr::from(([127, 0, 0, poor], 1)), table.now);
+    let (choking, silent) = (table.choking_seed(), table.seed());
+    let poor = table.desk.join(SocketAddr::from(([127, 0, 0, 9], 1)), table.now);
     table.desk.has(poor, PIECES - 1, table.now);
     let reasons =
         |table: &Table| table.desk.peers(table.now).into_iter().map(|peer| (peer.state, peer.reason));
