@@ -154,8 +154,9 @@ async fn lines_tell_what_the_peers_do_while_nothing_comes() {
 async fn the_bar_and_json_lines_tell_it_too() {
     let sandbox = Sandbox::new();
     let seen = Stalling::named("on a screen.bin", 0).await;
-    let run = seen.of(sandbox.stream(seen.torrent.hex())).args(["-o", "screen"]).attended().spawn();
-    seen.told_on(run, &["1 choking us, 1 silent, 1 refused"]).await;
+    let run = seen.of(sandbox.stream(seen.torrent.hex())).args(["-o", "screen"]).attended();
+    let run = run.env("TERM", "xterm").spawn();
+    seen.told_on(run, &["⠁", "1 choking us, 1 silent, 1 refused"]).await;
     let read = Stalling::named("in a script.bin", 32).await;
     let run = read.of(sandbox.stream(read.torrent.hex())).args(["--progress", "json"]).spawn();
     read.told_on(run, &["\"peers_doing\":\"1 choking us, 1 silent, 1 refused\""]).await;

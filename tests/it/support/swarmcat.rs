@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufReader, Read, Write},
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{ChildStdin, Command, ExitStatus, Stdio},
@@ -373,6 +373,8 @@ fn open_terminal() -> (File, File) {
 /// Puts a terminal before the command; gives our end of it.
 fn attend(command: &mut Command) -> File {
     let (ours, theirs) = open_terminal();
+    let size = rustix::termios::Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
+    rustix::termios::tcsetwinsize(&ours, size).unwrap();
     command.stdin(theirs.try_clone().unwrap()).stderr(theirs);
     ours
 }
@@ -406,6 +408,17 @@ struct Seen {
     unread: Mutex<Option<Box<dyn Read + Send>>>,
 }
 
+impl Seen {
+    /// Takes in a line of the standard error; an empty one says nothing.
+    fn tell(&self, line: &mut Vec<u8>) {
+        let text = String::from_utf8_lossy(line).trim_end_matches(['\n', '\r']).to_owned();
+        if !text.is_empty() {
+            self.stderr.send_modify(|lines| lines.push(text));
+        }
+        line.clear();
+    }
+}
+
 impl Run {
     fn of(line: String, pid: Pid, root: Arc<TempDir>) -> Self {
         let seen = Seen {
@@ -425,13 +438,15 @@ impl Run {
     fn watch_stderr(&self, pipe: impl Read + Send + 'static) {
         let seen = self.seen.clone();
         std::thread::spawn(move || {
-            let mut pipe = BufReader::new(pipe);
+            // A bar draws its line anew behind a carriage return.
             let mut line = Vec::new();
-            while pipe.read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
-                let text = String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned();
-                seen.stderr.send_modify(|lines| lines.push(text));
-                line.clear();
+            for byte in BufReader::new(pipe).bytes().map_while(Result::ok) {
+                line.push(byte);
+                if matches!(byte, b'\n' | b'\r') {
+                    seen.tell(&mut line);
+                }
             }
+            seen.tell(&mut line);
             seen.streams.send_modify(|open| *open -= 1);
         });
     }
