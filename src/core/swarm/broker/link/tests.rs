@@ -110,6 +110,7 @@ impl Stage {
             heard: BytesMut::new(),
             hello: hello(7),
             road: Some(Box::new(street.clone())),
+            visiting: false,
         };
         let link = tokio::spawn(Link::carry(exchange.clone(), far, near.into()));
         let told = Arc::default();
