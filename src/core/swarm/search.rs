@@ -34,7 +34,7 @@ use url::Url;
 use super::{
     dialer::Dialer,
     handshake::{self, Greeted, Offer, Unhelpful},
-    lobby::{Guest, Guests, Lobby},
+    lobby::{Guest, Guests, Lobby, Seen},
     trackers::{Announcer, Answer, Transfer, Unanswered},
     verdict::{Evidence, judge},
 };
@@ -534,7 +534,7 @@ impl Call {
         let info = self.info(&mut greeted).await;
         if matches!(info, Ok(_) | Err(Unhelpful::Late | Unhelpful::Silent(_))) {
             // The door may have been shut.
-            let _ = back.send(greeted);
+            let _ = back.send(Seen::Greeted(greeted));
         }
         info
     }

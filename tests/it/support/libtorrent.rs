@@ -58,7 +58,7 @@ impl Libtorrent {
     pub fn fetched_through(torrent: &Torrent, ip: IpAddr, tracker: &str) -> Vec<u8> {
         let complete = |line: &str| (line == "complete").then_some(0);
         let fetched = Self::start(torrent, ip, Some(tracker), false, complete);
-        std::fs::read(torrent.content_dir(fetched.dir.path())).unwrap()
+        std::fs::read(torrent.file_path(fetched.dir.path(), 0)).unwrap()
     }
 
     fn start(

@@ -176,7 +176,7 @@ impl Peer {
 
     /// Dials somebody, from its own address; from which port.
     pub async fn visit(&mut self, to: SocketAddr) -> SocketAddr {
-        let socket = TcpSocket::new_v4().unwrap();
+        let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.unwrap();
         socket.bind(SocketAddr::new(self.addr.ip(), 0)).unwrap();
         let stream = socket.connect(to).await.unwrap();
         let (from, counted) = (stream.local_addr().unwrap(), Open::count(self.shared.clone()));

@@ -113,6 +113,8 @@ fn those(entries: &[u8], len: usize, stay: &[bool]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const OUT: [u8; 4] = [9, 9, 9, 9];
@@ -155,5 +157,19 @@ mod tests {
             [&b"d6:added636:"[..], &[0; 15], &[1, 0, 1], &[0x26; 16], &[0, 2], b"8:added6.f2:abe"].concat();
         let told = with(OUT, true, false).list(&six).unwrap().into_owned();
         assert_eq!(told, [&b"d6:added618:"[..], &[0x26; 16], &[0, 2], b"8:added6.f1:be"].concat());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_list_is_what_passes_names_nobody_in_here(
+            added in prop::collection::vec(any::<u8>(), 0..40),
+            flags in prop::collection::vec(any::<u8>(), 0..8),
+        ) {
+            let list = [&b"d5:added"[..], &bencode::string_of(&added), b"7:added.f", &bencode::string_of(&flags), b"e"].concat();
+            let told = with(OUT, true, false).list(&list).unwrap().into_owned();
+            let rest = &told[b"d5:added".len()..];
+            let (told, _): (&[u8], _) = bencode::decode(rest).unwrap();
+            prop_assert!(outside::<4>(told).iter().all(|out| *out));
+        }
     }
 }

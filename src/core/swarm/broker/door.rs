@@ -27,7 +27,7 @@ use crate::core::{
     source::InfoHash,
     swarm::{
         handshake,
-        lobby::{Guest, KEPT},
+        lobby::{KEPT, Seen},
         wire::Hello,
     },
     sync::{Mutex, lock},
@@ -208,16 +208,16 @@ impl Visit {
         if let Some(exchange) = self.floor.exchange(info_hash) {
             return Ok(Admitted { stream, hello, greeted: false, heard: BytesMut::new(), exchange });
         }
-        let (back, greeted) = tokio::sync::oneshot::channel();
-        let guest = Guest { address: self.address, stream, hello, back };
-        if !self.floor.lobby.show_in(info_hash, guest) {
-            return Err(refused("nobody wants that torrent"));
-        }
-        let greeted = greeted.await.map_err(|_| refused("the search had no use for it"))?;
+        let exit = self.floor.lobby.show_in(info_hash, self.address, stream, hello);
+        let exit = exit.ok_or_else(|| refused("nobody wants that torrent"))?;
+        let seen = exit.await.map_err(|_| refused("the search had no use for it"))?;
         let exchange = timeout(KEPT, self.opened(info_hash)).await;
         let exchange = exchange.map_err(|_| refused("the torrent was not wanted after all"))?;
-        let (stream, heard) = greeted.into_parts();
-        Ok(Admitted { stream, hello, greeted: true, heard, exchange })
+        let (greeted, (stream, heard)) = match seen {
+            Seen::Greeted(greeted) => (true, greeted.into_parts()),
+            Seen::Unseen(stream) => (false, (stream, BytesMut::new())),
+        };
+        Ok(Admitted { stream, hello, greeted, heard, exchange })
     }
 
     async fn opened(&self, info_hash: InfoHash) -> Arc<Exchange> {
