@@ -558,6 +558,10 @@ impl Link {
 
     /// What librqbit says, without what the peer must not hear.
     fn discreet(&self, frame: Bytes) -> Result<Option<Bytes>, End> {
+        // Nearly all frames: they are parsed once, below.
+        if !wire::is_extended(&frame) {
+            return Ok(Some(frame));
+        }
         Ok(match parse(&frame)? {
             Frame::Extended(0, payload) if !self.discretion.is_lenient() => {
                 let hello = self.discretion.said(payload).ok_or(Malformed)?;
