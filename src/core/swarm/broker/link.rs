@@ -558,7 +558,7 @@ impl Link {
 
     /// What librqbit says, without what the peer must not hear.
     fn discreet(&self, frame: Bytes) -> Result<Option<Bytes>, End> {
-        // Nearly all frames: they are parsed once, below.
+        // Nearly all frames are something else, and are parsed once, later.
         if !wire::is_extended(&frame) {
             return Ok(Some(frame));
         }
