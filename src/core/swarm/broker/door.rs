@@ -175,7 +175,7 @@ impl Visit {
         drop(ticket);
         let admitted = self.admit(stream, hello).await?;
         let exchange = admitted.exchange;
-        if exchange.turns_away(self.address) {
+        if self.floor.turns_away(self.address) {
             return Err("it sent bad blocks before".into());
         }
         let Ok(_place) = exchange.visits.clone().try_acquire_owned() else {

@@ -1,8 +1,9 @@
 //! The block broker: a loopback SOCKS5 server between librqbit and every peer, and the scheduler behind it.
 //!
 //! librqbit asks one peer for a whole piece and lets a seek wait behind what it asked before. Every connection that it
-//! makes comes through here, and so does every peer that dials us, so that here it is decided which block is asked of whom, and when: what readers wait for first,
-//! of every peer that can bring it in time; librqbit's own requests in the room that is left.
+//! makes comes through here, and so does every peer that dials us, so that here it is decided which block is asked of
+//! whom, and when: what readers wait for first, of every peer that can bring it in time; librqbit's own requests in the room
+//! that is left.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -303,6 +304,11 @@ impl Floor {
     /// A liar in one torrent is not asked in another one either.
     fn is_banned_everywhere(&self, peer: SocketAddr) -> bool {
         lock(&self.exchanges).values().any(|exchange| exchange.is_banned(peer))
+    }
+
+    /// Nor let in.
+    fn turns_away(&self, visitor: SocketAddr) -> bool {
+        lock(&self.exchanges).values().any(|exchange| exchange.turns_away(visitor))
     }
 }
 
