@@ -79,7 +79,7 @@ async fn is_told_of(ip: IpAddr) {
     let (tracker, _closed) = tracker_of_the_unreachable().await;
     let sandbox = Sandbox::new();
     let serve = Serve::start(sandbox.serve().tracker(tracker.url()).arg("--allow-private-peers")).await;
-    let _reading = serve.send("GET", &path(&torrent), "").await;
+    let reading = serve.send("GET", &path(&torrent), "").await;
     let port = door(&tracker).await.port();
     let door = if ip.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
     let address = visitor.visit(SocketAddr::new(door, port)).await;
@@ -99,6 +99,7 @@ async fn is_told_of(ip: IpAddr) {
         tokio::task::yield_now().await;
     };
     assert_eq!(peer["incoming"], true, "{peer}");
+    drop(reading);
     serve.stop().await;
 }
 
