@@ -76,6 +76,8 @@ pub struct PeerReport {
     pub address: SocketAddr,
     /// Who named it, where that is known: what its peers tell librqbit, only librqbit knows.
     pub source: Option<PeerSource>,
+    /// Whether it dialled us: then the port is the connection's, and not one where it could be dialled.
+    pub incoming: bool,
     /// What it calls itself (foreign text: escape before showing).
     pub client: Option<String>,
     /// What it does.
@@ -91,7 +93,16 @@ pub struct PeerReport {
 impl PeerReport {
     /// Of whom there is no connection: nothing came.
     pub fn absent(address: SocketAddr, state: PeerState, reason: Option<Reason>) -> Self {
-        PeerReport { address, source: None, client: None, state, reason, rate: None, received: 0 }
+        PeerReport {
+            address,
+            source: None,
+            incoming: false,
+            client: None,
+            state,
+            reason,
+            rate: None,
+            received: 0,
+        }
     }
 }
 

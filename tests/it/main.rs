@@ -40,4 +40,5 @@ mod stream;
 mod support;
 mod table_faults;
 mod testbed;
+mod visitors;
 mod worker;

@@ -1,8 +1,9 @@
 //! The block broker: a loopback SOCKS5 server between librqbit and every peer, and the scheduler behind it.
 //!
 //! librqbit asks one peer for a whole piece and lets a seek wait behind what it asked before. Every connection that it
-//! makes comes through here, so that here it is decided which block is asked of whom, and when: what readers wait for first,
-//! of every peer that can bring it in time; librqbit's own requests in the room that is left.
+//! makes comes through here, and so does every peer that dials us, so that here it is decided which block is asked of
+//! whom, and when: what readers wait for first, of every peer that can bring it in time; librqbit's own requests in the room
+//! that is left.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,6 +17,7 @@ use std::{
 use bytes::BytesMut;
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::Notify,
     task::JoinSet,
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -39,6 +41,7 @@ use crate::core::{
 mod blame;
 mod desk;
 mod discretion;
+mod door;
 mod exchange;
 pub(crate) mod fuzzing;
 mod index;
@@ -58,9 +61,11 @@ mod simulator;
 mod socks;
 mod throttle;
 
+pub use door::Door;
 pub use exchange::Exchange;
 
 use exchange::Counters;
+use redial::Road;
 use throttle::Throttle;
 
 /// Peers without a link that are remembered.
@@ -72,6 +77,7 @@ pub struct Broker {
     pub url: String,
     floor: Arc<Floor>,
     _server: AbortOnDropHandle<()>,
+    _porter: Option<AbortOnDropHandle<()>>,
 }
 
 /// What is not to be exceeded.
@@ -81,6 +87,8 @@ pub struct Limits {
     pub download: Option<NonZeroU32>,
     /// Whether peers may be told of each other at all.
     pub peer_exchange: bool,
+    /// Peers of a torrent that may have dialled us.
+    pub visitors: usize,
 }
 
 /// What all connections share.
@@ -89,9 +97,10 @@ struct Floor {
     lobby: Lobby,
     user: String,
     password: String,
-    /// Whether peers may be told of each other at all.
-    peer_exchange: bool,
+    limits: Limits,
     exchanges: Mutex<HashMap<InfoHash, Arc<Exchange>>>,
+    /// A torrent was taken up.
+    opened: Notify,
     counters: Arc<Counters>,
     /// Peers without a link: being dialled, or gone, and why.
     absent: Mutex<HashMap<SocketAddr, Absent>>,
@@ -117,15 +126,21 @@ impl Broker {
             lobby,
             user: secret(),
             password: secret(),
-            peer_exchange: limits.peer_exchange,
+            limits,
             exchanges: Mutex::default(),
+            opened: Notify::new(),
             counters: Arc::new(Counters { throttle: Throttle::new(limits.download), ..Counters::default() }),
             absent: Mutex::default(),
             tunnels: Mutex::default(),
         });
         let url = format!("socks5://{}:{}@{}", floor.user, floor.password, listener.local_addr()?);
         let server = AbortOnDropHandle::new(tokio::spawn(serve(listener, floor.clone())));
-        Ok(Broker { url, floor, _server: server })
+        Ok(Broker { url, floor, _server: server, _porter: None })
+    }
+
+    /// Lets peers in, to librqbit at this address.
+    pub fn let_in(&mut self, door: Door, librqbit: SocketAddr) {
+        self._porter = Some(AbortOnDropHandle::new(tokio::spawn(door.keep(librqbit, self.floor.clone()))));
     }
 
     /// Takes a torrent up, until the guard is dropped.
@@ -137,10 +152,12 @@ impl Broker {
         timeline: Arc<Timeline>,
     ) -> Opened {
         let info_hash = content.metainfo().info_hash;
-        let peer_exchange = self.floor.peer_exchange && !content.metainfo().private;
+        let peer_exchange = self.floor.limits.peer_exchange && !content.metainfo().private;
         let counters = self.floor.counters.clone();
         let exchange = Exchange::new(content, runtime, counters, timeline, peer_exchange);
+        exchange.visits.add_permits(self.floor.limits.visitors);
         lock(&self.floor.exchanges).insert(info_hash, exchange.clone());
+        self.floor.opened.notify_waiters();
         let following = exchange.follow(playheads);
         Opened { exchange, info_hash, floor: self.floor.clone(), _following: following }
     }
@@ -261,7 +278,7 @@ impl Floor {
         socks::reply(librqbit, socks::Outcome::Done).await?;
         let hello = handshake::hear(librqbit).await?;
         let info_hash = handshake::info_hash_of(&hello);
-        let exchange = info_hash.and_then(|hash| lock(&self.exchanges).get(&hash).cloned());
+        let exchange = info_hash.and_then(|hash| self.exchange(hash));
         let exchange = exchange.ok_or_else(|| io::Error::other("nobody wants that torrent"))?;
         let greeted = info_hash.and_then(|hash| self.lobby.take(hash, to));
         let (peer, answer, heard) = match (dialled, greeted) {
@@ -277,14 +294,23 @@ impl Floor {
             }
         };
         handshake::say(librqbit, &answer).await?;
-        let far =
-            Far { address: to, line: peer.into(), heard, hello, road: Some(Box::new(self.dialer.clone())) };
+        let road: Option<Box<dyn Road>> = Some(Box::new(self.dialer.clone()));
+        let far = Far { address: to, line: peer.into(), heard, hello, road, visiting: false };
         Ok((exchange, far))
+    }
+
+    fn exchange(&self, info_hash: InfoHash) -> Option<Arc<Exchange>> {
+        lock(&self.exchanges).get(&info_hash).cloned()
     }
 
     /// A liar in one torrent is not asked in another one either.
     fn is_banned_everywhere(&self, peer: SocketAddr) -> bool {
         lock(&self.exchanges).values().any(|exchange| exchange.is_banned(peer))
+    }
+
+    /// Nor let in.
+    fn turns_away(&self, visitor: SocketAddr) -> bool {
+        lock(&self.exchanges).values().any(|exchange| exchange.turns_away(visitor))
     }
 }
 

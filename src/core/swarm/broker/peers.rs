@@ -88,6 +88,10 @@ pub struct Asked {
 pub struct Peer {
     /// Where it is.
     pub address: SocketAddr,
+    /// Whether it dialled us.
+    pub incoming: bool,
+    /// Where it can be dialled, as far as known.
+    pub listens_at: Option<SocketAddr>,
     /// What it calls itself.
     pub client: Option<String>,
     /// What it has.
@@ -125,6 +129,8 @@ impl Peer {
     pub fn new(address: SocketAddr, now: Instant) -> Self {
         Peer {
             address,
+            incoming: false,
+            listens_at: Some(address),
             client: None,
             has: Has::default(),
             choking: Some(now),
@@ -148,6 +154,7 @@ impl Peer {
         PeerReport {
             address: self.address,
             source: None,
+            incoming: self.incoming,
             client: self.client.clone(),
             state: self.state(now),
             reason: self.reason(awaited, now),
