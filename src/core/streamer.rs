@@ -564,10 +564,10 @@ async fn is_on_disk(content: &Arc<Content>, file: usize, range: Range<u64>) -> R
     if !content.covers(file, range.clone()) {
         return Ok(false);
     }
-    let content = content.clone();
-    let hashed = tokio::task::spawn_blocking(move || {
+    let (content, disk) = (content.clone(), content.disk().clone());
+    let hashed = disk.wait(move || {
         let mut claimed = content.pieces_under(file, range).filter(|piece| content.is_claimed(*piece));
-        claimed.all(|piece| content.verify(piece))
+        Ok(claimed.all(|piece| content.verify(piece)))
     });
     hashed.await.map_err(|error| Error::Internal(error.to_string()))
 }

@@ -30,6 +30,10 @@ const FICKLE: Duration = Duration::from_millis(100);
 /// What is expected of a peer that fell silent: bytes a second.
 const SILENT_RATE: f64 = 1024.0;
 
+/// One that brings nothing of what it is asked for this long is told of as silent: sooner than it is dialled anew, so that
+/// whoever looks once a second sees it.
+const QUIET: Duration = Duration::from_secs(3);
+
 /// What a peer has.
 #[derive(Debug, Default)]
 pub struct Has {
@@ -143,7 +147,7 @@ impl Peer {
         let state = match self {
             Peer { severed: true, .. } => PeerState::Connecting,
             Peer { choking: Some(_), .. } => PeerState::Choked,
-            Peer { silenced: true, .. } => PeerState::Silent,
+            _ if self.silenced || self.is_silent(QUIET, now) => PeerState::Silent,
             Peer { asks, .. } if asks.is_empty() || self.rate.total() == 0 => PeerState::Unchoked,
             _ => PeerState::Sending,
         };
