@@ -99,7 +99,13 @@ fn is_in_memory(file: &File) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Write as _, sync::atomic::Ordering::Relaxed};
+    use std::{
+        io::Write as _,
+        sync::{
+            Condvar, Mutex,
+            atomic::{AtomicUsize, Ordering::Relaxed},
+        },
+    };
 
     use super::*;
 
@@ -133,16 +139,16 @@ mod tests {
     #[tokio::test]
     async fn a_disk_that_stands_still_takes_few_threads_and_none_of_another_torrent() {
         let (still, other) = (Disk::default(), Disk::default());
-        let gate = Arc::new(std::sync::Mutex::new(()));
-        let closed = gate.lock().unwrap();
-        let began = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let gate = Arc::new((Mutex::new(false), Condvar::new()));
+        let began = Arc::new(AtomicUsize::new(0));
         let mut waits = tokio::task::JoinSet::new();
         for _ in 0..2 * WAITS {
             let (still, gate, began) = (still.clone(), gate.clone(), began.clone());
             waits.spawn(async move {
                 let work = move || {
                     began.fetch_add(1, Relaxed);
-                    drop(gate.lock());
+                    let (open, changed) = &*gate;
+                    drop(changed.wait_while(open.lock().unwrap(), |open| !*open));
                     Ok(())
                 };
                 still.wait(work).await
@@ -153,7 +159,8 @@ mod tests {
         }
         other.wait(|| Ok(())).await.unwrap();
         assert_eq!(began.load(Relaxed), WAITS);
-        drop(closed);
+        *gate.0.lock().unwrap() = true;
+        gate.1.notify_all();
         assert!(waits.join_all().await.into_iter().all(|waited| waited.is_ok()));
         assert_eq!(began.load(Relaxed), 2 * WAITS);
     }

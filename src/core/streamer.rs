@@ -524,7 +524,8 @@ impl Attempt<'_> {
         let settings = &self.streamer.settings;
         let live = self.streamer.torrents.live();
         let needed = needed.saturating_add(live.iter().map(|live| live.still_wanted()).sum());
-        let free = self.scratch.free_bytes()?.saturating_sub(settings.min_free);
+        let space = self.scratch.space()?;
+        let free = space.free.saturating_sub(settings.free_floor(space.all));
         let over_free = needed.saturating_sub(free);
         let Some(most) = settings.max_disk else { return Ok(over_free) };
         let report = self.scratch.cleanup(Duration::MAX, true, OffsetDateTime::now_utc())?;
