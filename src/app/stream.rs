@@ -5,7 +5,7 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
     ops::Range,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use tokio::{runtime, sync::watch};
@@ -26,6 +26,7 @@ use crate::{
         source::Source,
         status::{Phase, Status},
         streamer::{RangeOf, Request},
+        sync::{Mutex, PoisonError, lock},
     },
     http::range,
     ui::{
@@ -248,7 +249,7 @@ impl Run {
         let (range, resumed) = (self.range(), sink.clone());
         let range: RangeOf = Box::new(move |opened| {
             let range = range(opened)?;
-            let kept = resumed.lock().unwrap_or_else(PoisonError::into_inner).resume(opened, &range)?;
+            let kept = lock(&resumed).resume(opened, &range)?;
             Ok(range.start + kept..range.end)
         });
         let request = self.opening(range, status.clone());

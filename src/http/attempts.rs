@@ -1,14 +1,15 @@
 //! Requests that have not got their file yet: all that is known of a torrent before its metainfo is.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use tokio::sync::watch;
 
 use super::{library::TorrentReport, reports};
-use crate::core::{source::InfoHash, status::Status};
+use crate::core::{
+    source::InfoHash,
+    status::Status,
+    sync::{Mutex, MutexGuard, lock},
+};
 
 /// All of them.
 #[derive(Default)]
@@ -56,7 +57,7 @@ impl Attempts {
     }
 
     fn lock(&self) -> MutexGuard<'_, Entered> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -1,11 +1,11 @@
 //! Torrents that are being looked for: whoever asks for one meanwhile joins, and begins nothing of his own.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::HashMap;
 
-use crate::core::source::InfoHash;
+use crate::core::{
+    source::InfoHash,
+    sync::{Mutex, MutexGuard, lock},
+};
 
 /// All of them, and by how many requests each is wanted.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ impl Beginnings {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<InfoHash, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
     io::{self, IoSlice},
     os::{fd::AsFd, unix::fs::FileExt},
     pin::Pin,
-    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, LazyLock},
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -24,7 +24,11 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-use crate::core::{disk::is_at_hand, reader::Span};
+use crate::core::{
+    disk::is_at_hand,
+    reader::Span,
+    sync::{Mutex, MutexGuard, lock},
+};
 
 /// The most that one promise is about.
 pub const PROMISE: usize = 512 * 1024;
@@ -48,7 +52,7 @@ impl Lane {
     }
 
     fn spans(&self) -> MutexGuard<'_, VecDeque<Span>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// What is due instead of `len` bytes of stand-ins.

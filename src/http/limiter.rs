@@ -3,11 +3,12 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
-    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::time::Instant;
+
+use crate::core::sync::{Mutex, lock};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -42,14 +43,14 @@ impl Limiter {
 
     /// How long `address` has to wait for its next one; `None` when it need not.
     pub fn wait(&self, address: IpAddr, now: Instant) -> Option<Duration> {
-        let owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        let owed = lock(&self.owed);
         let left = owed.get(&network(address))?.left(now);
         (left + self.each()).checked_sub(MINUTE).filter(|wait| !wait.is_zero())
     }
 
     /// Counts one.
     pub fn count(&self, address: IpAddr, now: Instant) {
-        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut owed = lock(&self.owed);
         if owed.len() >= ADDRESSES {
             owed.retain(|_, debt| !debt.left(now).is_zero());
         }

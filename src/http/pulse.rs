@@ -10,11 +10,13 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use tokio_util::sync::CancellationToken;
+
+use crate::core::sync::{Mutex, MutexGuard, lock};
 
 /// Looks that must find a connection unanswered, one after the other. One alone may fall between a question and its
 /// answer.
@@ -134,7 +136,7 @@ impl Pulse {
     }
 
     fn patients(&self) -> MutexGuard<'_, HashMap<Ends, Patient>> {
-        self.patients.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.patients)
     }
 }
 

@@ -3,14 +3,17 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use serde::Serialize;
 
-use crate::core::source::InfoHash;
+use crate::core::{
+    source::InfoHash,
+    sync::{Mutex, MutexGuard, lock},
+};
 
 /// A place in a file of a torrent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -59,7 +62,7 @@ impl Readers {
     }
 
     fn lock(&self) -> MutexGuard<'_, Entered> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     net::IpAddr,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -25,6 +25,7 @@ use crate::core::{
     source::{InfoHash, Source},
     status::Status,
     streamer::Request,
+    sync::{Mutex, lock},
     torrents::Live,
 };
 
@@ -77,7 +78,7 @@ impl Shelf {
     }
 
     fn temp_bytes(&self) -> u64 {
-        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut measured = lock(&self.measured);
         if let Some((at, bytes)) = *measured
             && at.elapsed() < MEASURED_FOR
         {

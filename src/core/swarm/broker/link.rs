@@ -530,8 +530,11 @@ impl Link {
 
     /// What librqbit says, without what the peer must not hear.
     fn discreet(&self, frame: Bytes) -> Result<Bytes, End> {
+        if self.exchange.peer_exchange {
+            return Ok(frame);
+        }
         Ok(match parse(&frame)? {
-            Frame::Extended(0, payload) if !self.exchange.peer_exchange => {
+            Frame::Extended(0, payload) => {
                 let hello = without_peer_exchange(payload).ok_or(Malformed)?;
                 wire::extended(0, &hello).into()
             }
