@@ -54,6 +54,8 @@ pub enum PeerState {
 pub struct PeerReport {
     /// Where it is.
     pub address: SocketAddr,
+    /// Whether it dialled us: then the port is the connection's, and not one where it could be dialled.
+    pub incoming: bool,
     /// What it calls itself (foreign text: escape before showing).
     pub client: Option<String>,
     /// What it does.
@@ -69,7 +71,7 @@ pub struct PeerReport {
 impl PeerReport {
     /// Of whom there is no connection: nothing came.
     pub fn absent(address: SocketAddr, state: PeerState, reason: Option<String>) -> Self {
-        PeerReport { address, client: None, state, reason, rate: None, received: 0 }
+        PeerReport { address, incoming: false, client: None, state, reason, rate: None, received: 0 }
     }
 }
 

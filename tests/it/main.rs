@@ -39,4 +39,5 @@ mod stream;
 mod support;
 mod table_faults;
 mod testbed;
+mod visitors;
 mod worker;

@@ -39,6 +39,11 @@ pub(super) fn edit<'a>(
     Some(edited)
 }
 
+/// Bytes as an encoded string.
+pub(super) fn string_of(bytes: &[u8]) -> Vec<u8> {
+    [bytes.len().to_string().as_bytes(), b":", bytes].concat()
+}
+
 /// Whether the bytes are one well-formed value and nothing else.
 pub(super) fn is_well_formed(bytes: &[u8]) -> bool {
     value(bytes, 0) == Some(bytes.len())

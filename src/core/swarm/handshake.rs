@@ -100,10 +100,7 @@ pub async fn greet<S>(mut stream: S, info_hash: InfoHash, peer_id: Id20) -> Resu
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut ours: Hello = [0; 68];
-    let _its_length =
-        Handshake::new(Id20::new(*info_hash.bytes()), peer_id).serialize_unchecked_len(&mut ours);
-    say(&mut stream, &ours).await?;
+    say(&mut stream, &hello_of(info_hash, peer_id)).await?;
     let hello = hear(&mut stream).await?;
     let (theirs, _) =
         Handshake::deserialize(&hello).map_err(|_| Unhelpful::Protocol("it does not speak BitTorrent"))?;
@@ -114,6 +111,27 @@ where
         return Err(Unhelpful::Protocol("it is this very process"));
     }
     Ok(Greeted { stream, hello, kept: BytesMut::new(), inbox: BytesMut::new() })
+}
+
+/// Greets a peer that dialled us for this torrent.
+pub async fn answer<S>(
+    mut stream: S,
+    hello: Hello,
+    info_hash: InfoHash,
+    peer_id: Id20,
+) -> io::Result<Greeted<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    say(&mut stream, &hello_of(info_hash, peer_id)).await?;
+    Ok(Greeted { stream, hello, kept: BytesMut::new(), inbox: BytesMut::new() })
+}
+
+fn hello_of(info_hash: InfoHash, peer_id: Id20) -> Hello {
+    let mut ours: Hello = [0; 68];
+    let _its_length =
+        Handshake::new(Id20::new(*info_hash.bytes()), peer_id).serialize_unchecked_len(&mut ours);
+    ours
 }
 
 /// Says a hello.
@@ -137,6 +155,11 @@ pub fn is_extended(hello: &Hello) -> bool {
 pub fn info_hash_of(hello: &Hello) -> Option<InfoHash> {
     let (hello, _) = Handshake::deserialize(hello).ok()?;
     Some(InfoHash::new(hello.info_hash.0))
+}
+
+/// Who says a hello.
+pub fn peer_id_of(hello: &Hello) -> Option<Id20> {
+    Handshake::deserialize(hello).ok().map(|(hello, _)| hello.peer_id)
 }
 
 /// With an end to the wait for somebody who is meant to answer.

@@ -132,7 +132,7 @@ mod tests {
     #[tokio::test]
     async fn who_knows_the_path_hears_of_every_peer_once() {
         let peers = Arc::new(NamedPeers::default());
-        let limits = Limits { download: None, peer_exchange: true };
+        let limits = Limits { download: None, peer_exchange: true, visitors: 0 };
         let dialer = Dialer::new(&SwarmSettings::default());
         let broker = Broker::start(dialer, Lobby::default(), limits).await.unwrap();
         let relay = Relay::start(peers.clone(), &broker).await.unwrap();

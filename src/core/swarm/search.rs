@@ -34,7 +34,7 @@ use url::Url;
 use super::{
     dialer::Dialer,
     handshake::{self, Greeted, Offer, Unhelpful},
-    lobby::Lobby,
+    lobby::{Guest, Guests, Lobby, Seen},
     trackers::{Announcer, Answer, Pace, Transfer, Unanswered},
     verdict::{Evidence, judge},
 };
@@ -47,6 +47,8 @@ use crate::core::{
 
 /// Peers dialled at once: enough to get through a stale list of 200 in a dozen seconds.
 const DIALS: usize = 64;
+/// Peers that dialled us and are talked to at once.
+const GUESTS: usize = 32;
 /// Addresses remembered; a swarm's DHT can name thousands, and a lying one any number.
 const MAX_PEERS: usize = 2000;
 /// A peer that failed is tried again after this, doubled each time.
@@ -142,6 +144,8 @@ struct Tally {
     reached: AtomicUsize,
     refused: AtomicUsize,
     without_route: AtomicUsize,
+    /// Peers that dialled us.
+    visitors: AtomicUsize,
     /// Every peer that was greeted, once, in order.
     greeted: Mutex<Vec<SocketAddr>>,
     /// Greeted and still connected.
@@ -166,6 +170,7 @@ impl Tally {
 
 enum News {
     Dialled(SocketAddr, Result<Option<Vec<u8>>, Unhelpful>),
+    Visited(SocketAddr, Result<Option<Vec<u8>>, Unhelpful>),
     Announced(Url, Result<Answer, Unanswered>),
     Resolved(Vec<SocketAddr>),
 }
@@ -218,6 +223,9 @@ struct Hunt<'a> {
     dht: Option<Dht>,
     /// Peers that the DHT and the local network name.
     named: SelectAll<BoxStream<'static, SocketAddr>>,
+    guests: Guests,
+    /// Guests that are talked to.
+    hosting: usize,
     tally: Arc<Tally>,
     /// Every peer, and who named it.
     seen: HashMap<SocketAddr, Origin>,
@@ -248,6 +256,8 @@ impl<'a> Hunt<'a> {
         let named = searcher.around(search.info_hash, dht.as_ref(), lsd.as_ref());
         Hunt {
             searcher,
+            guests: searcher.lobby.expect(search.info_hash),
+            hosting: 0,
             search,
             status,
             dht,
@@ -289,6 +299,7 @@ impl<'a> Hunt<'a> {
                     }
                 }
                 Some(peer) = self.named.next() => self.learn(peer, Origin::Anybody),
+                guest = self.guests.next(), if self.hosting < GUESTS => self.host(guest),
                 _ = rounds.tick() => self.next_round(),
                 _ = ticks.tick() => self.tick()?,
                 () = sleep_until(peers_by), if self.tally.reached.load(Relaxed) == 0 => return Err(self.verdict()),
@@ -349,17 +360,27 @@ impl<'a> Hunt<'a> {
         {
             self.dialling += 1;
             self.dials.insert(peer, dials + 1);
-            let call = Call {
-                dialer: self.searcher.dialer.clone(),
-                info_hash: self.search.info_hash,
-                peer_id: self.searcher.peer_id,
-                peer_exchange: self.searcher.peer_exchange,
-                want_info: self.search.want_info,
-                tally: self.tally.clone(),
-                lobby: self.searcher.lobby.clone(),
-                enough: self.enough.clone(),
-            };
+            let call = self.call();
             self.news.spawn(async move { News::Dialled(peer, call.make(peer).await) });
+        }
+    }
+
+    fn host(&mut self, guest: Guest) {
+        self.hosting += 1;
+        let (call, peer) = (self.call(), guest.address);
+        self.news.spawn(async move { News::Visited(peer, call.answer(guest).await) });
+    }
+
+    fn call(&self) -> Call {
+        Call {
+            dialer: self.searcher.dialer.clone(),
+            info_hash: self.search.info_hash,
+            peer_id: self.searcher.peer_id,
+            peer_exchange: self.searcher.peer_exchange,
+            want_info: self.search.want_info,
+            tally: self.tally.clone(),
+            lobby: self.searcher.lobby.clone(),
+            enough: self.enough.clone(),
         }
     }
 
@@ -367,8 +388,12 @@ impl<'a> Hunt<'a> {
         match news {
             Ok(News::Resolved(peers)) => peers.into_iter().for_each(|peer| self.learn(peer, Origin::Asker)),
             Ok(News::Announced(tracker, answer)) => self.take_answer(tracker, answer),
-            Ok(News::Dialled(_, Ok(info))) => return Some(self.found(info)),
+            Ok(News::Dialled(_, Ok(info)) | News::Visited(_, Ok(info))) => return Some(self.found(info)),
             Ok(News::Dialled(peer, Err(error))) => self.lose(peer, &error),
+            Ok(News::Visited(peer, Err(error))) => {
+                self.hosting -= 1;
+                tracing::debug!("peer {peer}, which dialled us: {error}");
+            }
             // A library that panicked over what a peer sent costs that peer its turn, nothing else.
             Err(error) => tracing::debug!("a search task failed: {error}"),
         }
@@ -468,15 +493,16 @@ impl<'a> Hunt<'a> {
 
     fn evidence(&self) -> Evidence {
         let stats = self.dht.as_ref().map(|dht| dht.stats());
+        let visitors = self.tally.visitors.load(Relaxed);
         Evidence {
             asked_outside: self.dht.is_some() || self.search.tiers.iter().any(|tier| !tier.is_empty()),
             dht_nodes: stats.map_or(0, |stats| stats.routing_table_size + stats.routing_table_size_v6),
             trackers_heard: self.heard.len(),
-            peers_seen: self.seen.len(),
+            peers_seen: self.seen.len() + visitors,
             peers_refused: self.tally.refused.load(Relaxed),
             dials_without_route: self.tally.without_route.load(Relaxed),
             peers_reached: self.tally.reached.load(Relaxed),
-            peers_greeted: self.tally.greeted().len(),
+            peers_greeted: self.tally.greeted().len() + visitors,
         }
     }
 
@@ -508,6 +534,21 @@ impl Call {
         let info = self.info(&mut greeted).await;
         if matches!(info, Ok(_) | Err(Unhelpful::Late | Unhelpful::Silent(_))) {
             self.lobby.keep(self.info_hash, peer, greeted);
+        }
+        info
+    }
+
+    /// The same with one that made the call itself.
+    async fn answer(self, guest: Guest) -> Result<Option<Vec<u8>>, Unhelpful> {
+        let Guest { stream, hello, back, .. } = guest;
+        let mut greeted = handshake::answer(stream, hello, self.info_hash, self.peer_id).await?;
+        self.tally.timeline.pass(Milestone::Peer);
+        self.tally.visitors.fetch_add(1, Relaxed);
+        self.tally.reached.fetch_add(1, Relaxed);
+        let info = self.info(&mut greeted).await;
+        if matches!(info, Ok(_) | Err(Unhelpful::Late | Unhelpful::Silent(_))) {
+            // The door may have been shut.
+            let _ = back.send(Seen::Greeted(greeted));
         }
         info
     }

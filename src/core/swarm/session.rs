@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
     thread::JoinHandle,
@@ -23,7 +23,7 @@ use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    broker::{Broker, Limits},
+    broker::{Broker, Door, Limits},
     client_name,
     dialer::Dialer,
     lobby::Lobby,
@@ -223,13 +223,24 @@ impl Boot {
         let peer_id = super::peer_id(swarm);
         let dialer = Dialer::new(swarm);
         let lobby = Lobby::default();
-        let limits = Limits { download: swarm.download_limit, peer_exchange: uses_peer_exchange(swarm) };
-        let broker = Broker::start(dialer.clone(), lobby.clone(), limits)
+        let limits = Limits {
+            download: swarm.download_limit,
+            peer_exchange: uses_peer_exchange(swarm),
+            // The other places are for those that we dial.
+            visitors: swarm.peer_limit.div_ceil(2),
+        };
+        let mut broker = Broker::start(dialer.clone(), lobby.clone(), limits)
             .await
             .map_err(|error| Error::Internal(format!("cannot listen on loopback: {error}")))?;
-        let session = Session::new_with_opts(self.dir.clone(), self.options(peer_id, &broker))
-            .await
-            .map_err(|error| Error::Internal(format!("cannot start the swarm: {error:#}{}", hint(&error))))?;
+        let cannot_start = |error: anyhow::Error| {
+            Error::Internal(format!("cannot start the swarm: {error:#}{}", hint(&error)))
+        };
+        let door = listens(swarm).then(|| Door::open(swarm, peer_id)).transpose().map_err(cannot_start)?;
+        let options = self.options(peer_id, &broker, door.as_ref().map(Door::port));
+        let session = Session::new_with_opts(self.dir.clone(), options).await.map_err(cannot_start)?;
+        if let (Some(door), Some(address)) = (door, session.listen_addr()) {
+            broker.let_in(door, address);
+        }
         let port = session.announce_port().unwrap_or(DISCARD_PORT);
         let announcer = Announcer::new(swarm, peer_id, port)
             .map_err(|error| Error::Internal(format!("cannot make an HTTP client: {error}")))?;
@@ -266,7 +277,8 @@ impl Boot {
         started.inspect_err(|error| tracing::warn!("no local service discovery: {error:#}")).ok()
     }
 
-    fn options(&self, peer_id: Id20, broker: &Broker) -> SessionOptions {
+    /// `port`: where peers come in, if anywhere.
+    fn options(&self, peer_id: Id20, broker: &Broker, port: Option<u16>) -> SessionOptions {
         let swarm = &self.settings.swarm;
         SessionOptions {
             dht: uses_dht(swarm).then(|| self.dht()),
@@ -275,7 +287,7 @@ impl Boot {
             fastresume: true,
             persistence: Some(SessionPersistenceConfig::Json { folder: Some(self.dir.clone()) }),
             peer_id: Some(peer_id),
-            listen: listens(swarm).then(|| listener(swarm)),
+            listen: port.map(behind),
             connect: Some(ConnectionOptions {
                 proxy_url: Some(broker.url.clone()),
                 enable_tcp: true,
@@ -330,16 +342,18 @@ fn uses_lsd(swarm: &SwarmSettings) -> bool {
     swarm.lsd && swarm.proxy.is_none()
 }
 
-/// Nobody can dial through a proxy; and who dials us talks to librqbit alone, which names everybody to everybody.
+/// Nobody can dial through a proxy, and who wants no name waits for nobody. Bound to a device, librqbit cannot be led
+/// to over loopback.
 fn listens(swarm: &SwarmSettings) -> bool {
-    swarm.proxy.is_none() && uses_peer_exchange(swarm)
+    swarm.proxy.is_none() && swarm.bind_device.is_none() && uses_peer_exchange(swarm)
 }
 
-fn listener(swarm: &SwarmSettings) -> ListenerOptions {
-    let any = if swarm.ipv4_only { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+/// librqbit's own port, behind the one that it announces.
+fn behind(port: u16) -> ListenerOptions {
     ListenerOptions {
-        listen_addr: SocketAddr::new(any, swarm.listen_port),
-        ipv4_only: swarm.ipv4_only,
+        listen_addr: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
+        ipv4_only: true,
+        announce_port: Some(port),
         ..ListenerOptions::default()
     }
 }

@@ -1,8 +1,8 @@
 //! A thread for each torrent, with a current-thread runtime of its own.
 //!
 //! librqbit and the broker write and read files where they run. On one thread for all torrents, a disk that stands still
-//! under one of them would hold up every other. What a peer that dialled us is sent and sends is the session's thread's
-//! all the same: librqbit decides that.
+//! under one of them would hold up every other. What librqbit itself reads for a peer that dialled us it reads on the
+//! session's thread all the same.
 
 use std::{io, sync::mpsc, thread};
 

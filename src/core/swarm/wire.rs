@@ -73,6 +73,11 @@ pub fn parse(frame: &[u8]) -> Result<Frame<'_>, Malformed> {
     })
 }
 
+/// Whether a frame is an extended message (BEP 10), well formed or not.
+pub fn is_extended(frame: &[u8]) -> bool {
+    frame.get(4) == Some(&20)
+}
+
 fn word(bytes: &[u8], at: usize) -> u32 {
     bytes[at * 4..].first_chunk().map_or(0, |word| u32::from_be_bytes(*word))
 }

@@ -638,7 +638,8 @@ async fn torrents_are_shown_and_dropped() {
     let peers = one.as_object_mut().expect("an object").remove("peer_list").expect("of one torrent");
     let client = "evil\u{202e} </script><script>";
     let peer = serde_json::json!({
-        "address": "192.0.2.1:6881", "client": client, "state": "refused", "reason": "no answer", "rate": 7, "received": 0,
+        "address": "192.0.2.1:6881", "incoming": false, "client": client, "state": "refused", "reason": "no answer",
+        "rate": 7, "received": 0,
     });
     assert_eq!(peers, serde_json::json!([peer]));
     assert_eq!(one, all["torrents"][0]);

@@ -1,6 +1,6 @@
 //! A scripted peer: speaks the peer protocol over TCP as well, or as badly, as it is told, and changes on cue.
 //!
-//! It only accepts connections. What it saw is counted; tests wait for counts, never for time.
+//! It accepts connections, and makes those that it is told to. What it saw is counted; tests wait for counts, never for time.
 
 mod connection;
 
@@ -12,7 +12,10 @@ use std::{
 };
 
 use socket2::{Domain, Socket, Type};
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::watch,
+};
 
 use super::{Actor, Torrent, until};
 
@@ -102,6 +105,10 @@ pub struct Counts {
     pub offers: BTreeSet<String>,
     /// Lists of peers that we were sent (BEP 11).
     pub exchanged: usize,
+    /// Who was in them.
+    pub named: BTreeSet<SocketAddr>,
+    /// Where the others say that we are.
+    pub our_ips: BTreeSet<IpAddr>,
 }
 
 /// A peer on loopback; ends when dropped.
@@ -109,6 +116,7 @@ pub struct Peer {
     addr: SocketAddr,
     shared: Arc<Shared>,
     actor: Option<Actor>,
+    visits: Vec<Actor>,
     /// Its port while it is away, so that nobody else takes it.
     kept: Option<Socket>,
 }
@@ -137,8 +145,13 @@ impl Peer {
             behaviour: watch::Sender::new(behaviour),
             counts: watch::Sender::default(),
         };
-        let mut peer =
-            Self { addr: SocketAddr::new(ip, 0), shared: Arc::new(shared), actor: None, kept: None };
+        let mut peer = Self {
+            addr: SocketAddr::new(ip, 0),
+            shared: Arc::new(shared),
+            actor: None,
+            visits: Vec::new(),
+            kept: None,
+        };
         peer.resume().await;
         peer
     }
@@ -161,12 +174,28 @@ impl Peer {
         until(&self.shared.counts, what, |counts| condition(counts)).await
     }
 
+    /// Dials somebody, from its own address; from which port.
+    pub async fn visit(&mut self, to: SocketAddr) -> SocketAddr {
+        let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.unwrap();
+        socket.bind(SocketAddr::new(self.addr.ip(), 0)).unwrap();
+        let stream = socket.connect(to).await.unwrap();
+        let (from, counted) = (stream.local_addr().unwrap(), Open::count(self.shared.clone()));
+        let stream = stream.into_std().unwrap();
+        self.visits.push(Actor::spawn(async move {
+            let stream = tokio::net::TcpStream::from_std(stream).unwrap();
+            // However it ends is the other side's business.
+            let _ = connection::visit(stream, &counted.0).await;
+        }));
+        from
+    }
+
     /// Goes away: the port refuses, every connection closes.
     pub async fn stop(&mut self) {
         if let Some(actor) = self.actor.take() {
             actor.end().await;
             self.kept = Some(bound(self.addr));
         }
+        self.visits.clear();
         self.wait_for("the connections of a stopped peer to close", |counts| counts.open == 0).await;
     }
 

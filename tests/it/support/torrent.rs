@@ -127,14 +127,19 @@ impl Torrent {
         if self.is_single() { dir.to_owned() } else { dir.join(text(&self.0.name)) }
     }
 
+    /// Where below `dir` a client keeps one of them.
+    pub fn file_path(&self, dir: &Path, index: usize) -> PathBuf {
+        let base = self.content_dir(dir);
+        match self.is_single() {
+            true => base.join(text(&self.0.name)),
+            false => self.0.files[index].path.iter().fold(base, |path, component| path.join(text(component))),
+        }
+    }
+
     /// Lays the files out below `dir` as a client that seeds them expects it.
     pub fn write_content(&self, dir: &Path) {
-        let base = self.content_dir(dir);
-        for (index, file) in self.0.files.iter().enumerate() {
-            let path = match self.is_single() {
-                true => base.join(text(&self.0.name)),
-                false => file.path.iter().fold(base.clone(), |path, component| path.join(text(component))),
-            };
+        for index in 0..self.0.files.len() {
+            let path = self.file_path(dir, index);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, self.file(index)).unwrap();
         }

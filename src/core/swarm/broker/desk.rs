@@ -7,7 +7,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     ops::Range,
     time::Duration,
 };
@@ -20,7 +20,10 @@ use super::{
     picker::{Head, Plan, Scene, look, pick_urgent},
     pieces::{Ask, BLOCK, Block, Geometry, Partial, PeerKey, Place},
 };
-use crate::core::status::{PeerReport, PeerState};
+use crate::core::{
+    reach::is_inside,
+    status::{PeerReport, PeerState},
+};
 
 /// A peer that brings nothing of what it was asked for this long is asked elsewhere.
 const SILENCE: Duration = Duration::from_secs(6);
@@ -98,6 +101,14 @@ pub struct Tally {
     pub bad: u64,
 }
 
+/// What is remembered of a peer that left.
+#[derive(Debug, Clone, Copy)]
+struct Gone {
+    brought: u64,
+    incoming: bool,
+    listens_at: Option<SocketAddr>,
+}
+
 /// One torrent's desk.
 pub struct Desk {
     geometry: Geometry,
@@ -111,8 +122,10 @@ pub struct Desk {
     plan: Plan,
     blame: Blame,
     banned: HashSet<SocketAddr>,
-    /// What those that left had brought.
-    gone: HashMap<SocketAddr, u64>,
+    /// Whence those of them came that had dialled us, and can do so from any port again.
+    banned_hosts: HashSet<IpAddr>,
+    /// What is remembered of those that left.
+    gone: HashMap<SocketAddr, Gone>,
     /// Who they were: a piece may turn out bad after librqbit, which saw it first, closed the link.
     left: BTreeMap<PeerKey, SocketAddr>,
     next_key: u32,
@@ -138,6 +151,7 @@ impl Desk {
             plan: Plan::default(),
             blame: Blame::default(),
             banned: HashSet::new(),
+            banned_hosts: HashSet::new(),
             gone: HashMap::new(),
             left: BTreeMap::new(),
             next_key: 0,
@@ -155,7 +169,28 @@ impl Desk {
 
     /// Whether a peer was found to send bad blocks.
     pub fn is_banned(&self, address: SocketAddr) -> bool {
-        self.banned.contains(&address)
+        self.banned.contains(&address) || self.banned_hosts.contains(&address.ip())
+    }
+
+    /// Whether whoever dials us from there is not let in: out there, one liar is a host's; in here, where many clients share a
+    /// host, it is a connection's.
+    pub fn turns_away(&self, address: SocketAddr) -> bool {
+        let same_host = |banned: &SocketAddr| banned.ip() == address.ip() && !is_inside(address.ip());
+        self.is_banned(address) || self.banned.iter().any(same_host)
+    }
+
+    /// A peer dialled us: where it could be dialled is not known.
+    pub fn came_in(&mut self, key: PeerKey) {
+        if let Some(peer) = self.peers.get_mut(&key) {
+            (peer.incoming, peer.listens_at) = (true, None);
+        }
+    }
+
+    /// A peer that dialled us said where it listens.
+    pub fn listens_at(&mut self, key: PeerKey, port: u16) {
+        if let Some(peer) = self.peers.get_mut(&key).filter(|peer| peer.incoming && port > 0) {
+            peer.listens_at = Some(SocketAddr::new(peer.address.ip(), port));
+        }
     }
 
     /// What became of all bytes.
@@ -172,9 +207,11 @@ impl Desk {
     pub fn peers(&self, now: Instant) -> Vec<PeerReport> {
         let there = self.peers.values().map(|peer| peer.report(now));
         let banned = self.banned.iter().map(|address| {
-            let brought = self.gone.get(address).copied().unwrap_or_default();
             let report = PeerReport::absent(*address, PeerState::Banned, Some("it sent bad blocks".into()));
-            PeerReport { received: brought, ..report }
+            match self.gone.get(address) {
+                Some(gone) => PeerReport { received: gone.brought, incoming: gone.incoming, ..report },
+                None => report,
+            }
         });
         there.chain(banned).collect()
     }
@@ -186,11 +223,15 @@ impl Desk {
         }
     }
 
-    /// Everybody who brought something and never a bad block, the most first.
+    /// Everybody who can be dialled, brought something and never a bad block, the most first.
     pub fn bringers(&self) -> Vec<SocketAddr> {
-        let mut brought = self.gone.clone();
-        for peer in self.peers.values().filter(|peer| peer.rate.total() > 0) {
-            *brought.entry(peer.address).or_default() += peer.rate.total();
+        let gone = self.gone.values().map(|gone| (gone.listens_at, gone.brought));
+        let there = self.peers.values().map(|peer| (peer.listens_at, peer.rate.total()));
+        let mut brought: HashMap<SocketAddr, u64> = HashMap::new();
+        for (listens_at, bytes) in gone.chain(there) {
+            if let Some(address) = listens_at.filter(|_| bytes > 0) {
+                *brought.entry(address).or_default() += bytes;
+            }
         }
         let mut bringers: Vec<_> =
             brought.into_iter().filter(|(address, _)| !self.is_banned(*address)).collect();
@@ -248,7 +289,12 @@ impl Desk {
             return;
         }
         if self.gone.len() < MOST_GONE || self.gone.contains_key(&peer.address) {
-            *self.gone.entry(peer.address).or_default() += peer.rate.total();
+            let gone = self.gone.entry(peer.address).or_insert(Gone {
+                brought: 0,
+                incoming: peer.incoming,
+                listens_at: peer.listens_at,
+            });
+            gone.brought += peer.rate.total();
         }
         self.left.insert(key, peer.address);
         if self.left.len() > MOST_GONE {
@@ -619,16 +665,30 @@ impl Desk {
         for key in liars {
             let here = self.peers.get(&key).map(|peer| peer.address);
             let Some(address) = here.or_else(|| self.left.get(&key).copied()) else { continue };
-            if self.banned.insert(address) {
-                tracing::info!("peer {address} sent bad blocks and is dropped");
-            }
-            for key in self.peers_that(|peer| peer.address == address) {
+            self.ban(address);
+            for key in self.peers_that(|peer| match peer.incoming {
+                true => self.turns_away(peer.address),
+                false => self.is_banned(peer.address),
+            }) {
                 self.order(key, Order::Leave("it sent bad blocks"));
                 self.leave(key, now);
             }
         }
         if self.blame.is_settled() {
             self.peers.values_mut().for_each(|peer| peer.suspect = false);
+        }
+    }
+
+    fn ban(&mut self, address: SocketAddr) {
+        let here = self.peers.values().find(|peer| peer.address == address);
+        let known = here.map(|peer| (peer.incoming, peer.listens_at));
+        let gone = self.gone.get(&address).map(|gone| (gone.incoming, gone.listens_at));
+        if let Some((true, listens_at)) = known.or(gone) {
+            self.banned_hosts.extend(Some(address.ip()).filter(|host| !is_inside(*host)));
+            self.banned.extend(listens_at);
+        }
+        if self.banned.insert(address) {
+            tracing::info!("peer {address} sent bad blocks and is dropped");
         }
     }
 

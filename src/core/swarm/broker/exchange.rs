@@ -51,6 +51,8 @@ pub struct Exchange {
     counters: Arc<Counters>,
     /// Taken by those that dial their peer anew.
     pub redials: Arc<Semaphore>,
+    /// Taken by peers that dialled us; as many as the broker gives it.
+    pub visits: Arc<Semaphore>,
     /// Whether its peers may tell each other of peers.
     pub peer_exchange: bool,
     /// When what first happened.
@@ -89,6 +91,7 @@ impl Exchange {
             runtime,
             counters,
             redials: Arc::new(Semaphore::new(REDIALS)),
+            visits: Arc::new(Semaphore::new(0)),
             peer_exchange,
             timeline,
         })
@@ -193,6 +196,11 @@ impl Exchange {
         lock(&self.desk).is_banned(address)
     }
 
+    /// Whether whoever dials us from there is not let in.
+    pub fn turns_away(&self, address: SocketAddr) -> bool {
+        lock(&self.desk).turns_away(address)
+    }
+
     /// Every peer on a link, and those that are banned.
     pub fn peers(&self) -> Vec<PeerReport> {
         lock(&self.desk).peers(Instant::now())
@@ -203,7 +211,7 @@ impl Exchange {
         lock(&self.desk).is_deserted(Instant::now())
     }
 
-    /// Everybody who brought something, the most first.
+    /// Everybody who can be dialled and brought something, the most first.
     pub fn bringers(&self) -> Vec<SocketAddr> {
         lock(&self.desk).bringers()
     }

@@ -1,11 +1,12 @@
-//! One connection from librqbit to a peer, with the broker in the middle.
+//! One connection between librqbit and a peer, with the broker in the middle, whoever dialled it.
 //!
 //! What the two say about requests and blocks goes to the desk; everything else passes through as it came: handshakes,
 //! extensions, what librqbit gives. librqbit never hears of a choke (it would drop what it asked for), and is kept
 //! awake with keep-alives while a peer has nothing for it.
 
 use std::{
-    collections::VecDeque, convert::Infallible, io, net::SocketAddr, ops::Range, sync::Arc, time::Duration,
+    borrow::Cow, collections::VecDeque, convert::Infallible, io, net::SocketAddr, ops::Range, sync::Arc,
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -16,7 +17,7 @@ use tokio::{
 
 use super::{
     desk::{Arrival, Order},
-    discretion::without_peer_exchange,
+    discretion::Discretion,
     exchange::Exchange,
     line::{Line, Source, read, send},
     outbox::Outbox,
@@ -44,6 +45,9 @@ const PEER_AWAKE: Duration = Duration::from_secs(60);
 /// And so do we, with half a minute's grace.
 const DEAF: Duration = Duration::from_secs(150);
 
+/// A peer that dialled us and says nothing at all is left after as long as librqbit would have waited.
+const SHY: Duration = Duration::from_secs(15);
+
 /// Characters of a peer's name for itself that are kept.
 const MOST_NAME: usize = 64;
 /// A peer that a reader waits for is dialled anew when not a byte came from it for this long.
@@ -63,6 +67,8 @@ pub struct Far {
     pub hello: Hello,
     /// The way to it, if it can be dialled.
     pub road: Option<Box<dyn Road>>,
+    /// Whether it dialled us.
+    pub visiting: bool,
 }
 
 /// A link.
@@ -73,6 +79,11 @@ pub struct Link {
     address: SocketAddr,
     hello: Hello,
     road: Option<Box<dyn Road>>,
+    discretion: Discretion,
+    /// The number under which the peer wants lists of peers.
+    their_ut_pex: Option<u8>,
+    /// The peer said something since its handshake.
+    spoke: bool,
     /// The connection to the peer; none while it is to be reached anew.
     peer: Option<Line>,
     /// Since when it was reached in vain, or not at all.
@@ -126,6 +137,14 @@ impl Link {
     /// Carries it until one side leaves for good.
     pub async fn carry(exchange: Arc<Exchange>, far: Far, librqbit: Line) -> End {
         let (key, orders) = exchange.join(far.address);
+        if far.visiting {
+            exchange.tell(|desk, _| desk.came_in(key));
+        }
+        let discretion = Discretion {
+            peer_exchange: exchange.peer_exchange,
+            peer: far.address.ip(),
+            visiting: far.visiting,
+        };
         let now = Instant::now();
         let mut link = Link {
             exchange,
@@ -134,6 +153,9 @@ impl Link {
             address: far.address,
             hello: far.hello,
             road: far.road,
+            discretion,
+            their_ut_pex: None,
+            spoke: !far.heard.is_empty(),
             peer: Some(far.line),
             missing: None,
             redial: Redial::new(now),
@@ -245,6 +267,9 @@ impl Link {
         let now = Instant::now();
         if self.peer.is_some() && now - self.heard > DEAF {
             return Err(End::Left("it says nothing any more"));
+        }
+        if self.discretion.visiting && !self.spoke && now - self.heard > SHY {
+            return Err(End::Left("it came and said nothing"));
         }
         if now - self.told_librqbit > AWAKE {
             self.give(Bytes::from_static(&wire::KEEP_ALIVE));
@@ -366,7 +391,7 @@ impl Link {
             // A peer that fills the buffer has more to say at a time.
             Ok(got) => self.read_size = if got >= self.read_size { READ.end } else { READ.start },
         }
-        self.heard = Instant::now();
+        (self.heard, self.spoke) = (Instant::now(), true);
         self.call_off();
         self.take_in()
     }
@@ -420,28 +445,31 @@ impl Link {
                 block.map_or(Fate::Swallow, |block| Fate::Take(block, at + 13..at + 13 + len as usize))
             }
             Frame::Extended(0, payload) => {
-                let words = hello_of(payload);
-                if let Some(queue) = words.queue {
-                    tell.tell(|desk, _| desk.queues(key, queue));
-                }
-                if let Some(client) = words.client {
-                    tell.tell(|desk, _| desk.introduces(key, client));
-                }
+                self.note(hello_of(payload));
                 self.introduce(payload)
             }
-            Frame::Extended(OUR_UT_PEX, _) => pass_if(tell.peer_exchange),
+            Frame::Extended(OUR_UT_PEX, list) => instead(OUR_UT_PEX, self.discretion.list(list)),
             Frame::KeepAlive | Frame::Unknown => Fate::Swallow,
             _ => Fate::Pass,
         })
     }
 
+    fn note(&mut self, words: Words) {
+        let key = self.key;
+        self.their_ut_pex = words.ut_pex.or(self.their_ut_pex);
+        self.exchange.tell(|desk, _| {
+            words.queue.into_iter().for_each(|queue| desk.queues(key, queue));
+            words.client.into_iter().for_each(|client| desk.introduces(key, client));
+            words.port.into_iter().for_each(|port| desk.listens_at(key, port));
+        });
+    }
+
     /// What becomes of a peer's extended hello: librqbit knows one that comes back.
     fn introduce(&mut self, payload: &[u8]) -> Fate {
-        match (std::mem::replace(&mut self.introduced, true), self.exchange.peer_exchange) {
+        match (std::mem::replace(&mut self.introduced, true), self.discretion.is_lenient()) {
             (true, _) => Fate::Swallow,
             (false, true) => Fate::Pass,
-            (false, false) => without_peer_exchange(payload)
-                .map_or(Fate::Swallow, |hello| Fate::Instead(wire::extended(0, &hello).into())),
+            (false, false) => instead(0, self.discretion.heard(payload).map(Cow::Owned)),
         }
     }
 
@@ -519,7 +547,7 @@ impl Link {
         }
         while let Some(len) = frame_len(&self.from_librqbit, MAX_FRAME)? {
             let frame = self.from_librqbit.split_to(len).freeze();
-            let frame = self.discreet(frame)?;
+            let Some(frame) = self.discreet(frame)? else { continue };
             if self.passes_to_peer(&frame)? && self.peer.is_some() {
                 self.to_peer.pass(frame);
                 self.told_peer = Instant::now();
@@ -529,16 +557,20 @@ impl Link {
     }
 
     /// What librqbit says, without what the peer must not hear.
-    fn discreet(&self, frame: Bytes) -> Result<Bytes, End> {
-        if self.exchange.peer_exchange {
-            return Ok(frame);
+    fn discreet(&self, frame: Bytes) -> Result<Option<Bytes>, End> {
+        // Nearly all frames are something else, and are parsed once, later.
+        if !wire::is_extended(&frame) {
+            return Ok(Some(frame));
         }
         Ok(match parse(&frame)? {
-            Frame::Extended(0, payload) => {
-                let hello = without_peer_exchange(payload).ok_or(Malformed)?;
-                wire::extended(0, &hello).into()
+            Frame::Extended(0, payload) if !self.discretion.is_lenient() => {
+                let hello = self.discretion.said(payload).ok_or(Malformed)?;
+                Some(wire::extended(0, &hello).into())
             }
-            _ => frame,
+            Frame::Extended(number, list) if Some(number) == self.their_ut_pex => {
+                self.discretion.list(list).map(|list| wire::extended(number, &list).into())
+            }
+            _ => Some(frame),
         })
     }
 
@@ -576,6 +608,11 @@ async fn listen(exchange: &Exchange, from: Option<&mut Source>, into: &mut Bytes
     Ok(got)
 }
 
+/// An extended message goes on with this in it, if there is anything.
+fn instead(number: u8, payload: Option<Cow<'_, [u8]>>) -> Fate {
+    payload.map_or(Fate::Swallow, |payload| Fate::Instead(wire::extended(number, &payload).into()))
+}
+
 fn pass_if(news: bool) -> Fate {
     if news { Fate::Pass } else { Fate::Swallow }
 }
@@ -593,6 +630,10 @@ struct Words {
     queue: Option<usize>,
     /// What it calls itself.
     client: Option<String>,
+    /// Where it listens.
+    port: Option<u16>,
+    /// Its number for lists of peers.
+    ut_pex: Option<u8>,
 }
 
 fn hello_of(payload: &[u8]) -> Words {
@@ -601,12 +642,20 @@ fn hello_of(payload: &[u8]) -> Words {
         reqq: Option<u64>,
         #[serde(borrow)]
         v: Option<&'a [u8]>,
+        p: Option<u64>,
+        m: Option<Messages>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Messages {
+        ut_pex: Option<u64>,
     }
     let Some((hello, _)) = bencode::decode::<Hello<'_>>(payload) else { return Words::default() };
     let name = |v| String::from_utf8_lossy(v).chars().filter(|c| !c.is_control()).take(MOST_NAME).collect();
     Words {
         queue: hello.reqq.map(|queue| queue as usize),
         client: hello.v.map(name).filter(|name: &String| !name.is_empty()),
+        port: hello.p.and_then(|port| u16::try_from(port).ok()),
+        ut_pex: hello.m.and_then(|m| u8::try_from(m.ut_pex?).ok()).filter(|number| *number != 0),
     }
 }
 

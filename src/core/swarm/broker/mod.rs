@@ -1,8 +1,9 @@
 //! The block broker: a loopback SOCKS5 server between librqbit and every peer, and the scheduler behind it.
 //!
 //! librqbit asks one peer for a whole piece and lets a seek wait behind what it asked before. Every connection that it
-//! makes comes through here, so that here it is decided which block is asked of whom, and when: what readers wait for first,
-//! of every peer that can bring it in time; librqbit's own requests in the room that is left.
+//! makes comes through here, and so does every peer that dials us, so that here it is decided which block is asked of
+//! whom, and when: what readers wait for first, of every peer that can bring it in time; librqbit's own requests in the room
+//! that is left.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,6 +17,7 @@ use std::{
 use bytes::BytesMut;
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::Notify,
     task::JoinSet,
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -41,6 +43,7 @@ use crate::core::{
 mod blame;
 mod desk;
 mod discretion;
+mod door;
 mod exchange;
 pub(crate) mod fuzzing;
 mod index;
@@ -60,9 +63,11 @@ mod simulator;
 mod socks;
 mod throttle;
 
+pub use door::Door;
 pub use exchange::Exchange;
 
 use exchange::Counters;
+use redial::Road;
 use throttle::Throttle;
 
 /// Peers without a link that are remembered.
@@ -74,6 +79,7 @@ pub struct Broker {
     pub url: String,
     floor: Arc<Floor>,
     _server: AbortOnDropHandle<()>,
+    _porter: Option<AbortOnDropHandle<()>>,
 }
 
 /// What is not to be exceeded.
@@ -83,6 +89,8 @@ pub struct Limits {
     pub download: Option<NonZeroU32>,
     /// Whether peers may be told of each other at all.
     pub peer_exchange: bool,
+    /// Peers of a torrent that may have dialled us.
+    pub visitors: usize,
 }
 
 /// What all connections share.
@@ -91,9 +99,10 @@ struct Floor {
     lobby: Lobby,
     user: String,
     password: String,
-    /// Whether peers may be told of each other at all.
-    peer_exchange: bool,
+    limits: Limits,
     exchanges: Mutex<HashMap<InfoHash, Arc<Exchange>>>,
+    /// A torrent was taken up.
+    opened: Notify,
     counters: Arc<Counters>,
     /// Peers without a link: being dialled, or gone, and why.
     absent: Mutex<HashMap<SocketAddr, Absent>>,
@@ -119,15 +128,21 @@ impl Broker {
             lobby,
             user: secret(),
             password: secret(),
-            peer_exchange: limits.peer_exchange,
+            limits,
             exchanges: Mutex::default(),
+            opened: Notify::new(),
             counters: Arc::new(Counters { throttle: Throttle::new(limits.download), ..Counters::default() }),
             absent: Mutex::default(),
             tunnels: Mutex::default(),
         });
         let url = format!("socks5://{}:{}@{}", floor.user, floor.password, listener.local_addr()?);
         let server = AbortOnDropHandle::new(tokio::spawn(serve(listener, floor.clone())));
-        Ok(Broker { url, floor, _server: server })
+        Ok(Broker { url, floor, _server: server, _porter: None })
+    }
+
+    /// Lets peers in, to librqbit at this address.
+    pub fn let_in(&mut self, door: Door, librqbit: SocketAddr) {
+        self._porter = Some(AbortOnDropHandle::new(tokio::spawn(door.keep(librqbit, self.floor.clone()))));
     }
 
     /// Takes a torrent up, until the guard is dropped.
@@ -139,10 +154,12 @@ impl Broker {
         timeline: Arc<Timeline>,
     ) -> Opened {
         let info_hash = content.metainfo().info_hash;
-        let peer_exchange = self.floor.peer_exchange && !content.metainfo().private;
+        let peer_exchange = self.floor.limits.peer_exchange && !content.metainfo().private;
         let counters = self.floor.counters.clone();
         let exchange = Exchange::new(content, runtime, counters, timeline, peer_exchange);
+        exchange.visits.add_permits(self.floor.limits.visitors);
         lock(&self.floor.exchanges).insert(info_hash, exchange.clone());
+        self.floor.opened.notify_waiters();
         let following = exchange.follow(playheads);
         Opened { exchange, info_hash, floor: self.floor.clone(), _following: following }
     }
@@ -246,16 +263,17 @@ struct Met {
     peer: TcpStream,
     heard: BytesMut,
     hello: Hello,
-    road: Dialer,
+    road: Option<Box<dyn Road>>,
+    visiting: bool,
 }
 
 /// Carries a link on its torrent's runtime; why it ended.
 async fn carry(met: Met, librqbit: TcpStream) -> String {
     let runtime = met.exchange.runtime().clone();
     let carrying = async move {
-        let Met { exchange, address, peer, heard, hello, road } = met;
+        let Met { exchange, address, peer, heard, hello, road, visiting } = met;
         let (librqbit, line) = (moved_here(librqbit)?, moved_here(peer)?);
-        let far = Far { address, line, heard, hello, road: Some(Box::new(road)) };
+        let far = Far { address, line, heard, hello, road, visiting };
         Ok::<_, io::Error>(Link::carry(exchange, far, librqbit).await)
     };
     match AbortOnDropHandle::new(runtime.spawn(carrying)).await {
@@ -299,7 +317,7 @@ impl Floor {
         socks::reply(librqbit, socks::Outcome::Done).await?;
         let hello = handshake::hear(librqbit).await?;
         let info_hash = handshake::info_hash_of(&hello);
-        let exchange = info_hash.and_then(|hash| lock(&self.exchanges).get(&hash).cloned());
+        let exchange = info_hash.and_then(|hash| self.exchange(hash));
         let exchange = exchange.ok_or_else(|| io::Error::other("nobody wants that torrent"))?;
         let greeted = info_hash.and_then(|hash| self.lobby.take(hash, to));
         let (peer, answer, heard) = match (dialled, greeted) {
@@ -315,12 +333,22 @@ impl Floor {
             }
         };
         handshake::say(librqbit, &answer).await?;
-        Ok(Met { exchange, address: to, peer, heard, hello, road: self.dialer.clone() })
+        let road: Option<Box<dyn Road>> = Some(Box::new(self.dialer.clone()));
+        Ok(Met { exchange, address: to, peer, heard, hello, road, visiting: false })
+    }
+
+    fn exchange(&self, info_hash: InfoHash) -> Option<Arc<Exchange>> {
+        lock(&self.exchanges).get(&info_hash).cloned()
     }
 
     /// A liar in one torrent is not asked in another one either.
     fn is_banned_everywhere(&self, peer: SocketAddr) -> bool {
         lock(&self.exchanges).values().any(|exchange| exchange.is_banned(peer))
+    }
+
+    /// Nor let in.
+    fn turns_away(&self, visitor: SocketAddr) -> bool {
+        lock(&self.exchanges).values().any(|exchange| exchange.turns_away(visitor))
     }
 }
 
@@ -360,7 +388,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_torrent_that_is_taken_up_again_before_it_was_let_go_stays_up() {
-        let limits = Limits { download: None, peer_exchange: true };
+        let limits = Limits { download: None, peer_exchange: true, visitors: 0 };
         let dialer = Dialer::new(&SwarmSettings::default());
         let broker = Broker::start(dialer, Lobby::default(), limits).await.unwrap();
         let dir = tempfile::tempdir().unwrap();

@@ -87,6 +87,10 @@ pub struct Asked {
 pub struct Peer {
     /// Where it is.
     pub address: SocketAddr,
+    /// Whether it dialled us.
+    pub incoming: bool,
+    /// Where it can be dialled, as far as known.
+    pub listens_at: Option<SocketAddr>,
     /// What it calls itself.
     pub client: Option<String>,
     /// What it has.
@@ -124,6 +128,8 @@ impl Peer {
     pub fn new(address: SocketAddr, now: Instant) -> Self {
         Peer {
             address,
+            incoming: false,
+            listens_at: Some(address),
             client: None,
             has: Has::default(),
             choking: Some(now),
@@ -153,6 +159,7 @@ impl Peer {
         };
         PeerReport {
             address: self.address,
+            incoming: self.incoming,
             client: self.client.clone(),
             state,
             reason: self.severed.then(|| "it left, and is dialled anew".into()),

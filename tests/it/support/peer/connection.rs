@@ -1,6 +1,12 @@
 //! One connection of the scripted peer: handshake, metadata (BEP 9), bitfield, choking, blocks.
 
-use std::{collections::VecDeque, io, net::SocketAddr, ops::ControlFlow, time::Duration};
+use std::{
+    collections::VecDeque,
+    io,
+    net::{IpAddr, SocketAddr},
+    ops::ControlFlow,
+    time::Duration,
+};
 
 use bytes::{Buf, BytesMut};
 use rand::{RngCore, SeedableRng, rngs::StdRng};
@@ -73,6 +79,20 @@ pub async fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
     if now == Behaviour::ResetAfterHandshake {
         return socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
     }
+    talk(stream, shared, behaviour).await
+}
+
+/// As [`serve`], with somebody whom we dialled.
+pub async fn visit(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let info_hash = shared.torrent.info_hash();
+    stream.write_all(&[PROTOCOL, &RESERVED, &info_hash, PEER_ID].concat()).await?;
+    hear_handshake(&mut stream, shared).await?;
+    talk(stream, shared, shared.behaviour.subscribe()).await
+}
+
+async fn talk(stream: TcpStream, shared: &Shared, behaviour: watch::Receiver<Behaviour>) -> io::Result<()> {
+    let now = *behaviour.borrow();
     let (incoming, out) = stream.into_split();
     let connection = Connection {
         shared,
@@ -90,17 +110,22 @@ pub async fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
     connection.run(incoming, now).await
 }
 
-async fn handshake(stream: &mut TcpStream, shared: &Shared, behaviour: Behaviour) -> io::Result<()> {
+async fn hear_handshake(stream: &mut TcpStream, shared: &Shared) -> io::Result<()> {
     let mut theirs = [0; 68];
     stream.read_exact(&mut theirs).await?;
-    let mut info_hash = shared.torrent.info_hash();
-    if theirs[..20] != *PROTOCOL || theirs[28..48] != info_hash {
+    if theirs[..20] != *PROTOCOL || theirs[28..48] != shared.torrent.info_hash() {
         return Err(io::ErrorKind::InvalidData.into());
     }
     shared.counts.send_modify(|counts| {
         counts.handshakes += 1;
         counts.callers.insert(theirs[48..].to_vec());
     });
+    Ok(())
+}
+
+async fn handshake(stream: &mut TcpStream, shared: &Shared, behaviour: Behaviour) -> io::Result<()> {
+    hear_handshake(stream, shared).await?;
+    let mut info_hash = shared.torrent.info_hash();
     if behaviour == Behaviour::WrongInfoHash {
         info_hash[0] ^= 1;
     }
@@ -398,6 +423,10 @@ impl Connection<'_> {
                         counts.callers.insert(name.clone());
                     });
                 }
+                if let Some(Value::Bytes(ip)) = dict.get("yourip") {
+                    let ip = ip.first_chunk::<4>().map(|octets| IpAddr::from(*octets));
+                    self.count(|counts| counts.our_ips.extend(ip));
+                }
                 self.count(|counts| counts.offers.extend(dict.get("m").into_iter().flat_map(Value::keys)));
                 let number = dict.get("m").and_then(|m| m.get("ut_pex")).and_then(Value::as_int);
                 match (self.now(), number) {
@@ -406,7 +435,17 @@ impl Connection<'_> {
                 }
             }
             OUR_PEX_ID => {
-                self.count(|counts| counts.exchanged += 1);
+                let added = match dict.get("added") {
+                    Some(Value::Bytes(added)) => added.clone(),
+                    _ => Vec::new(),
+                };
+                self.count(|counts| {
+                    counts.exchanged += 1;
+                    counts.named.extend(added.as_chunks::<6>().0.iter().map(|peer| {
+                        let [a, b, c, d, high, low] = *peer;
+                        SocketAddr::from(([a, b, c, d], u16::from_be_bytes([high, low])))
+                    }));
+                });
                 Ok(())
             }
             OUR_METADATA_ID if dict.get("msg_type") == Some(&Value::Int(0)) => {

@@ -305,6 +305,35 @@ fn who_alone_sent_a_bad_piece_is_dropped_at_once() {
 }
 
 #[test]
+fn a_visitor_that_lies_is_banned_with_its_host_out_there_and_alone_in_here() {
+    for (host, whole_host) in [([192, 0, 2, 7], true), ([127, 0, 0, 77], false)] {
+        let mut table = Table::new();
+        let liar = table.desk.join(SocketAddr::from((host, 50_000)), table.now);
+        table.desk.came_in(liar);
+        table.desk.listens_at(liar, 6881);
+        table.desk.has_all_of(liar, &[0xff; 2], table.now);
+        table.desk.unchoked(liar, table.now);
+        for index in 0..BLOCKS {
+            table.want(liar, block(0, index));
+            table.deliver(liar, block(0, index));
+        }
+        table.pass(LIBRQBITS_TURN * 2);
+        table.desk.hashed(0, false, &vec![6; BLOCKS as usize], table.now);
+        assert!(table.orders(liar).contains(&Order::Leave("it sent bad blocks")));
+        let reports = table.desk.peers(table.now);
+        assert!(reports.iter().any(|report| report.incoming && report.received > 0), "{reports:?}");
+        let port = |port| SocketAddr::from((host, port));
+        assert!(table.desk.turns_away(port(50_000)));
+        assert!(table.desk.is_banned(port(6881)), "it is not dialled either");
+        assert_eq!(
+            (table.desk.turns_away(port(50_001)), table.desk.is_banned(port(2))),
+            (whole_host, whole_host)
+        );
+        assert_eq!(table.desk.bringers(), []);
+    }
+}
+
+#[test]
 fn a_liar_on_whom_librqbit_hangs_up_first_is_banned_all_the_same() {
     let mut table = Table::new();
     let liar = table.seed();

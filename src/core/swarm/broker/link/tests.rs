@@ -82,10 +82,10 @@ struct Stage {
 impl Stage {
     /// With a reader that waits for all; the peer's end of the first line.
     fn set() -> (Self, DuplexStream) {
-        Self::with_peer_exchange(true)
+        Self::with(true, false)
     }
 
-    fn with_peer_exchange(peer_exchange: bool) -> (Self, DuplexStream) {
+    fn with(peer_exchange: bool, visiting: bool) -> (Self, DuplexStream) {
         let (dir, payload) = (tempfile::tempdir().unwrap(), payload());
         let len = payload.len() as u64;
         let content = Content::open(dir.path(), Arc::new(sample(len as u32, &[len], &payload)));
@@ -109,7 +109,8 @@ impl Stage {
             line: ours.into(),
             heard: BytesMut::new(),
             hello: hello(7),
-            road: Some(Box::new(street.clone())),
+            road: (!visiting).then(|| Box::new(street.clone()) as Box<dyn Road>),
+            visiting,
         };
         let link = tokio::spawn(Link::carry(exchange.clone(), far, near.into()));
         let told = Arc::default();
@@ -347,10 +348,10 @@ async fn no_more_than_a_few_of_a_dead_swarm_are_dialled_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn where_peers_are_named_to_nobody_neither_side_hears_that_they_could_be() {
-    let list = wire::extended(OUR_UT_PEX, b"d5:added6:\x7f\0\0\x01\x1a\xe1e");
+    let list = wire::extended(OUR_UT_PEX, b"d5:added6:\x08\x08\x08\x08\x1a\xe1e");
     let other = wire::extended(3, b"d8:msg_typei0e5:piecei0ee");
     for allowed in [true, false] {
-        let (stage, mut line) = Stage::with_peer_exchange(allowed);
+        let (stage, mut line) = Stage::with(allowed, false);
         let hello = wire::extended(0, b"d1:md11:ut_metadatai2e6:ut_pexi5ee4:reqqi8ee");
         line.write_all(&[&hello[..], &list, &other].concat()).await.unwrap();
         let mut heard = BytesMut::new();
@@ -370,6 +371,38 @@ async fn where_peers_are_named_to_nobody_neither_side_hears_that_they_could_be()
         );
         assert!(contains(&told, b"11:ut_metadatai2e") && contains(&told, b"4:reqqi8e"));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn librqbit_is_told_no_address_of_a_visitor_and_we_remember_where_it_listens() {
+    let (stage, mut line) = Stage::with(true, true);
+    line.write_all(&wire::extended(0, b"d4:ipv44:abcd1:pi7777e4:reqqi8e6:yourip4:wxyze")).await.unwrap();
+    while introductions(&stage.told) == 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let told = stage.told.lock().unwrap().clone();
+    assert!(contains(&told, b"d4:reqqi8ee"), "{told:?}");
+    assert_eq!(stage.exchange.peers()[0].address, ([192, 0, 2, 1], 6881).into());
+    assert!(stage.exchange.peers()[0].incoming);
+    Seed::plays(line, BLOCKS).sent(BLOCKS).await;
+    stage.verified().await;
+    assert_eq!(stage.exchange.bringers(), [([192, 0, 2, 1], 7777).into()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_visitor_that_says_nothing_is_let_go_and_one_that_leaves_is_not_dialled() {
+    let (came, (stage, _line)) = (Instant::now(), Stage::with(true, true));
+    assert_eq!(stage.link.await.unwrap().to_string(), "it came and said nothing");
+    assert!((SHY..SHY + Duration::from_secs(2)).contains(&came.elapsed()), "{:?}", came.elapsed());
+    let (stage, line) = Stage::with(true, true);
+    let mut seed = Seed::plays(line, 8);
+    seed.sent(8).await;
+    sleep(2 * SHY).await;
+    assert!(stage.is_carried(), "one that spoke may be quiet");
+    seed.playing.abort();
+    assert_eq!(stage.link.await.unwrap().to_string(), "the peer closed the connection");
+    assert_eq!(stage.street.dials.load(Relaxed), 0);
+    assert_eq!(stage.exchange.bringers(), [], "nobody knows where it listens");
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
