@@ -41,7 +41,7 @@ complete -c swarmcat -n "__fish_swarmcat_needs_command" -l download-limit -d 'By
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -l upload-limit -d 'Bytes a second up, 16KiB or more [default: no limit]' -r
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -l proxy -d 'SOCKS5 proxy for peers and HTTP trackers; nothing goes around it' -r
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -l bind-device -d 'Network device to use, such as wg0' -r
-complete -c swarmcat -n "__fish_swarmcat_needs_command" -l min-free -d 'Free space to leave on the disk [default: 256MiB]' -r
+complete -c swarmcat -n "__fish_swarmcat_needs_command" -l min-free -d 'Free disk to leave [default: 5 % of it, 256MiB to 4GiB]' -r
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -l max-disk -d 'Disk that all torrents together may take [default: no limit]' -r
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -l peer-timeout -d 'Give up when no peer was reached after [default: 60s]' -r
 complete -c swarmcat -n "__fish_swarmcat_needs_command" -l timeout -d 'Give up when no byte came after [default: 2m]' -r
@@ -77,7 +77,7 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l download-li
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l upload-limit -d 'Bytes a second up, 16KiB or more [default: no limit]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l proxy -d 'SOCKS5 proxy for peers and HTTP trackers; nothing goes around it' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l bind-device -d 'Network device to use, such as wg0' -r
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l min-free -d 'Free space to leave on the disk [default: 256MiB]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l min-free -d 'Free disk to leave [default: 5 % of it, 256MiB to 4GiB]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l max-disk -d 'Disk that all torrents together may take [default: no limit]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l peer-timeout -d 'Give up when no peer was reached after [default: 60s]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand stream" -l timeout -d 'Give up when no byte came after [default: 2m]' -r
@@ -126,7 +126,7 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l download-lim
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l upload-limit -d 'Bytes a second up, 16KiB or more [default: no limit]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l proxy -d 'SOCKS5 proxy for peers and HTTP trackers; nothing goes around it' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l bind-device -d 'Network device to use, such as wg0' -r
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l min-free -d 'Free space to leave on the disk [default: 256MiB]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l min-free -d 'Free disk to leave [default: 5 % of it, 256MiB to 4GiB]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l max-disk -d 'Disk that all torrents together may take [default: no limit]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l peer-timeout -d 'Give up when no peer was reached after [default: 60s]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand serve" -l timeout -d 'Give up when no byte came after [default: 2m]' -r
@@ -176,7 +176,7 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l upload-limit -d 'Bytes a second up, 16KiB or more [default: no limit]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l proxy -d 'SOCKS5 proxy for peers and HTTP trackers; nothing goes around it' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l bind-device -d 'Network device to use, such as wg0' -r
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l min-free -d 'Free space to leave on the disk [default: 256MiB]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l min-free -d 'Free disk to leave [default: 5 % of it, 256MiB to 4GiB]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l max-disk -d 'Disk that all torrents together may take [default: no limit]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l peer-timeout -d 'Give up when no peer was reached after [default: 60s]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and not __fish_seen_subcommand_from list clear help" -l timeout -d 'Give up when no byte came after [default: 2m]' -r
@@ -214,7 +214,7 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_see
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l upload-limit -d 'Bytes a second up, 16KiB or more [default: no limit]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l proxy -d 'SOCKS5 proxy for peers and HTTP trackers; nothing goes around it' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l bind-device -d 'Network device to use, such as wg0' -r
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l min-free -d 'Free space to leave on the disk [default: 256MiB]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l min-free -d 'Free disk to leave [default: 5 % of it, 256MiB to 4GiB]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l max-disk -d 'Disk that all torrents together may take [default: no limit]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l peer-timeout -d 'Give up when no peer was reached after [default: 60s]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from list" -l timeout -d 'Give up when no byte came after [default: 2m]' -r
@@ -251,7 +251,7 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_see
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l upload-limit -d 'Bytes a second up, 16KiB or more [default: no limit]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l proxy -d 'SOCKS5 proxy for peers and HTTP trackers; nothing goes around it' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l bind-device -d 'Network device to use, such as wg0' -r
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l min-free -d 'Free space to leave on the disk [default: 256MiB]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l min-free -d 'Free disk to leave [default: 5 % of it, 256MiB to 4GiB]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l max-disk -d 'Disk that all torrents together may take [default: no limit]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l peer-timeout -d 'Give up when no peer was reached after [default: 60s]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand failed; and __fish_seen_subcommand_from clear" -l timeout -d 'Give up when no byte came after [default: 2m]' -r
@@ -290,7 +290,7 @@ complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l download-l
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l upload-limit -d 'Bytes a second up, 16KiB or more [default: no limit]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l proxy -d 'SOCKS5 proxy for peers and HTTP trackers; nothing goes around it' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l bind-device -d 'Network device to use, such as wg0' -r
-complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l min-free -d 'Free space to leave on the disk [default: 256MiB]' -r
+complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l min-free -d 'Free disk to leave [default: 5 % of it, 256MiB to 4GiB]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l max-disk -d 'Disk that all torrents together may take [default: no limit]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l peer-timeout -d 'Give up when no peer was reached after [default: 60s]' -r
 complete -c swarmcat -n "__fish_swarmcat_using_subcommand cleanup" -l timeout -d 'Give up when no byte came after [default: 2m]' -r

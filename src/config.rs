@@ -147,7 +147,7 @@ impl Layer {
             swarm: self.swarm.into_settings()?,
             waits: self.waits.into_settings(),
             cooldown: self.cooldown.into_settings(),
-            min_free: self.min_free.unwrap_or(default.min_free),
+            min_free: self.min_free,
             max_torrents: self.max_torrents.unwrap_or(default.max_torrents),
             max_disk: self.max_disk.or(default.max_disk),
             doing: "swarmcat stream",

@@ -124,10 +124,17 @@ pub const ROWS: &[Row] = &[
     ),
     row(
         "F4",
-        "EIO, ENOSPC and 5 s of standing still at the n-th read or write",
+        "EIO and ENOSPC at the n-th read or write",
         "no wrong byte, others unharmed, well again",
         (0, 20),
         Counting(&["disk_faults::a_disk_that_fails_once_gives_no_wrong_byte"]),
+    ),
+    row(
+        "F4b",
+        "a disk that stands still for 5 s: at the reads of one viewer or many at once, at a write of a download",
+        "no wrong byte; another torrent's first byte in 1 s",
+        (0, 20),
+        Counting(&["disk_faults::a_disk_that_stands_still_holds_up_no_other_torrent"]),
     ),
     row(
         "F5",
@@ -172,6 +179,13 @@ pub const ROWS: &[Row] = &[
         "the same stream goes on within 15 s",
         (0, 10),
         Counting(&["network_faults::the_only_seed_is_waited_for_when_it_dies"]),
+    ),
+    row(
+        "F8c",
+        "the only seed dies, and after 10 s another one is where only the tracker knows",
+        "the same stream goes on within 15 s; the tracker is asked twice more at most",
+        (0, 10),
+        Counting(&["network_faults::a_seed_that_returns_at_another_address_is_found_there"]),
     ),
     row(
         "F8b",

@@ -357,7 +357,7 @@ struct SwarmArgs {
     #[arg(long, global = true, env = "SWARMCAT_PRIVATE", num_args = 0, default_missing_value = "true",
           value_parser = BoolishValueParser::new())]
     private: Option<bool>,
-    /// Free space to leave on the disk [default: 256MiB]
+    /// Free disk to leave [default: 5 % of it, 256MiB to 4GiB]
     #[arg(long, global = true, env = "SWARMCAT_MIN_FREE", value_name = "SIZE", value_parser = values::size)]
     min_free: Option<u64>,
     /// Disk that all torrents together may take [default: no limit]

@@ -299,7 +299,7 @@ fn short_help_of_stream() {
           --bind-device <DEVICE>        Network device to use, such as wg0
           --ipv4-only                   Never use IPv6
           --private                     No DHT, no local discovery, no upload, no name
-          --min-free <SIZE>             Free space to leave on the disk [default: 256MiB]
+          --min-free <SIZE>             Free disk to leave [default: 5 % of it, 256MiB to 4GiB]
           --max-disk <SIZE>             Disk that all torrents together may take [default: no limit]
 
     Waits:
@@ -364,7 +364,7 @@ fn short_help_of_serve() {
           --bind-device <DEVICE>        Network device to use, such as wg0
           --ipv4-only                   Never use IPv6
           --private                     No DHT, no local discovery, no upload, no name
-          --min-free <SIZE>             Free space to leave on the disk [default: 256MiB]
+          --min-free <SIZE>             Free disk to leave [default: 5 % of it, 256MiB to 4GiB]
           --max-disk <SIZE>             Disk that all torrents together may take [default: no limit]
 
     Waits:

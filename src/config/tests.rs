@@ -132,7 +132,9 @@ fn the_file_says_everything_that_can_be_said() {
                 max: 7200s,
                 scope: Client,
             },
-            min_free: 2147483648,
+            min_free: Some(
+                2147483648,
+            ),
             max_torrents: 7,
             max_disk: Some(
                 50000000000,

@@ -22,6 +22,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     Error,
+    disk::Disk,
     metainfo::{BLOCK, FileEntry, Metainfo},
     pieces::PieceSet,
     sync::{
@@ -53,6 +54,7 @@ pub struct Content {
     fault: Mutex<Option<Error>>,
     /// Something that only whoever runs the torrent can mend: a claimed piece was wrong, or the disk failed.
     trouble: Notify,
+    disk: Disk,
     lost: AtomicBool,
     written: AtomicU64,
     saved: Mutex<(u32, u32)>,
@@ -120,6 +122,7 @@ impl Content {
             awaited_len: AtomicUsize::new(0),
             fault: Mutex::default(),
             trouble: Notify::new(),
+            disk: Disk::default(),
             lost: AtomicBool::new(false),
             written: AtomicU64::new(0),
             saved: Mutex::default(),
@@ -170,6 +173,11 @@ impl Content {
     /// The directory.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The disk that they are on.
+    pub fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     /// The verified pieces.

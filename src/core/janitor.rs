@@ -139,6 +139,15 @@ impl CleanupReport {
     }
 }
 
+/// The bytes of a file system.
+#[derive(Debug, Clone, Copy)]
+pub struct Space {
+    /// Free for us.
+    pub free: u64,
+    /// All there are.
+    pub all: u64,
+}
+
 impl ScratchDir {
     /// Opens the temp directory, creating it if it is missing. Refuses a symbolic link and another user's.
     pub fn open(temp_dir: &Path) -> Result<Self, Error> {
@@ -189,11 +198,12 @@ impl ScratchDir {
         }
     }
 
-    /// Bytes that the file system has left for us.
-    pub fn free_bytes(&self) -> Result<u64, Error> {
+    /// What the file system has left for us, and in all.
+    pub fn space(&self) -> Result<Space, Error> {
         let stat = rustix::fs::statvfs(&self.path);
         let stat = stat.map_err(|e| Error::storage("asking for free space in", &self.path, e.into()))?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+        Ok(Space { free: bytes(stat.f_bavail), all: bytes(stat.f_blocks) })
     }
 
     /// Makes a directory for a running session.

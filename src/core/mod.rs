@@ -4,6 +4,7 @@
 
 pub mod container;
 pub mod content;
+pub mod disk;
 pub mod episode;
 pub mod error;
 pub mod failed;

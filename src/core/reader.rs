@@ -8,7 +8,7 @@ use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom},
     ops::Range,
-    os::unix::fs::{FileExt, FileTypeExt},
+    os::unix::fs::FileTypeExt,
     sync::Arc,
     time::Duration,
 };
@@ -20,6 +20,7 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     Error,
     content::{Awaited, Content},
+    disk::Disk,
     failed::FailureKind,
     media::Media,
     playhead::{Pacer, Playhead, PlayheadMark, Playheads},
@@ -160,6 +161,8 @@ pub struct Span {
     pub offset: u64,
     /// How many they are.
     pub len: usize,
+    /// What may have to be waited for.
+    pub disk: Disk,
 }
 
 /// Reads one range of a file, in order, as its pieces are verified.
@@ -234,11 +237,11 @@ impl PieceReader {
         if run == 0 {
             return Ok(None);
         }
-        let mut buf = vec![0; run as usize];
-        let position = self.position;
-        self.file()?.read_exact_at(&mut buf, position).map_err(|error| self.read_error(error))?;
+        let file = self.file()?.clone();
+        let read = self.opened.content().disk().read(&file, self.position, run as usize).await;
+        let bytes = read.map_err(|error| self.read_error(error))?;
         self.advance(run);
-        Ok(Some(buf.into()))
+        Ok(Some(bytes.into()))
     }
 
     /// As [`chunk`](Self::chunk), but only tells where the bytes are: verified bytes never change.
@@ -247,7 +250,8 @@ impl PieceReader {
         if len == 0 {
             return Ok(None);
         }
-        let span = Span { file: self.file()?.clone(), offset: self.position, len: len as usize };
+        let (file, disk) = (self.file()?.clone(), self.opened.content().disk().clone());
+        let span = Span { file, offset: self.position, len: len as usize, disk };
         self.advance(len);
         Ok(Some(span))
     }
@@ -302,7 +306,8 @@ impl PieceReader {
         let piece = self.piece_at(self.position);
         if content.is_claimed(piece) {
             let content = content.clone();
-            let hashed = tokio::task::spawn_blocking(move || content.verify(piece)).await;
+            let disk = content.disk().clone();
+            let hashed = disk.wait(move || Ok(content.verify(piece))).await;
             return hashed.map(|_| Waited::Something).map_err(|error| Error::Internal(error.to_string()));
         }
         let awaited = content.await_piece(piece);
@@ -407,6 +412,7 @@ pub(crate) mod models;
 mod tests {
     use std::{
         io::IoSlice,
+        os::unix::fs::FileExt,
         sync::atomic::{AtomicUsize, Ordering},
     };
 

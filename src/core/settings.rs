@@ -1,11 +1,13 @@
 //! Settings with their defaults. Where they come from (flag, environment, file) is not known here.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use url::Url;
 
-/// Free space that is left on the disk unless somebody says otherwise: enough for the system to go on.
-const MIN_FREE: u64 = 256 << 20;
+/// Of a disk, this part is left free unless somebody says otherwise: one twentieth,
+const MIN_FREE_PART: u64 = 20;
+/// but so much on a small one, for the system to go on, and no more on a large one, where it protects nobody.
+const MIN_FREE: RangeInclusive<u64> = 256 << 20..=4 << 30;
 
 /// Torrents open at once: the seed's "max connections".
 const MAX_TORRENTS: usize = 25;
@@ -23,8 +25,8 @@ pub struct Settings {
     pub waits: Waits,
     /// How long a failed torrent is left alone.
     pub cooldown: CooldownSettings,
-    /// Free bytes that the temp directory's file system keeps, whatever is streamed.
-    pub min_free: u64,
+    /// Free bytes that the temp directory's file system keeps, whatever is streamed; `None` for what suits its size.
+    pub min_free: Option<u64>,
     /// Torrents open at once at most; one that nobody reads gives way to a new one.
     pub max_torrents: usize,
     /// Bytes that all torrents together may take on the disk.
@@ -126,12 +128,18 @@ impl Settings {
             swarm: SwarmSettings::default(),
             waits: Waits::default(),
             cooldown: CooldownSettings::default(),
-            min_free: MIN_FREE,
+            min_free: None,
             max_torrents: MAX_TORRENTS,
             max_disk: None,
             evict_idle: false,
             doing: "another program",
         }
+    }
+
+    /// Free bytes that a file system of so many bytes keeps.
+    pub fn free_floor(&self, disk: u64) -> u64 {
+        let suitable = (disk / MIN_FREE_PART).clamp(*MIN_FREE.start(), *MIN_FREE.end());
+        self.min_free.unwrap_or(suitable)
     }
 }
 
@@ -181,5 +189,19 @@ impl Default for CooldownSettings {
             max: Duration::from_secs(60 * 60),
             scope: CooldownScope::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_keeps_what_suits_its_size_or_what_somebody_says() {
+        let mut settings = Settings::new("temp", "state");
+        let floors = [1, 1 << 30, 40 << 30, 1 << 40].map(|disk| settings.free_floor(disk));
+        assert_eq!(floors, [256 << 20, 256 << 20, 2 << 30, 4 << 30]);
+        settings.min_free = Some(0);
+        assert_eq!(settings.free_floor(1 << 40), 0);
     }
 }

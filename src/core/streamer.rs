@@ -527,7 +527,8 @@ impl Attempt<'_> {
         let settings = &self.streamer.settings;
         let live = self.streamer.torrents.live();
         let needed = needed.saturating_add(live.iter().map(|live| live.still_wanted()).sum());
-        let free = self.scratch.free_bytes()?.saturating_sub(settings.min_free);
+        let space = self.scratch.space()?;
+        let free = space.free.saturating_sub(settings.free_floor(space.all));
         let over_free = needed.saturating_sub(free);
         let Some(most) = settings.max_disk else { return Ok(over_free) };
         let report = self.scratch.cleanup(Duration::MAX, true, OffsetDateTime::now_utc())?;
@@ -567,10 +568,10 @@ async fn is_on_disk(content: &Arc<Content>, file: usize, range: Range<u64>) -> R
     if !content.covers(file, range.clone()) {
         return Ok(false);
     }
-    let content = content.clone();
-    let hashed = tokio::task::spawn_blocking(move || {
+    let (content, disk) = (content.clone(), content.disk().clone());
+    let hashed = disk.wait(move || {
         let mut claimed = content.pieces_under(file, range).filter(|piece| content.is_claimed(*piece));
-        claimed.all(|piece| content.verify(piece))
+        Ok(claimed.all(|piece| content.verify(piece)))
     });
     hashed.await.map_err(|error| Error::Internal(error.to_string()))
 }

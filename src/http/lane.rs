@@ -3,7 +3,8 @@
 //! An answer's body only promises them: it gives hyper stand-ins, parts of one block of memory that nobody ever
 //! writes, and puts the span that is meant on its connection's [`Lane`]. [`Conduit`], the connection's lowest layer,
 //! knows a stand-in by its address and sends the span in its place. A stand-in without a span is an error: what it
-//! consists of is never sent.
+//! consists of is never sent. A span that is not in memory is fetched first: the kernel would keep the thread waiting for
+//! the disk, and every connection with it.
 
 use std::{
     collections::VecDeque,
@@ -12,9 +13,11 @@ use std::{
     pin::Pin,
     sync::{Arc, LazyLock},
     task::{Context, Poll, ready},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use rustix::{fs::sendfile, io::Errno};
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
@@ -22,6 +25,7 @@ use tokio::{
 };
 
 use crate::core::{
+    disk::is_at_hand,
     reader::Span,
     sync::{Mutex, MutexGuard, lock},
 };
@@ -119,27 +123,61 @@ fn copy(socket: &impl AsFd, span: &Span) -> io::Result<usize> {
     Ok(rustix::net::send(socket, &buffer, rustix::net::SendFlags::NOSIGNAL)?)
 }
 
+/// For so long what was in memory is taken to be there still.
+const WARM: Duration = Duration::from_secs(1);
+
 /// A connection that keeps what was promised on its lane.
 pub struct Conduit {
     socket: Box<dyn Socket>,
     lane: Lane,
+    /// The bytes that are due next are being fetched.
+    fetching: Option<BoxFuture<'static, io::Result<()>>>,
+    /// How many of those that are due next were in memory, and when.
+    warm: (usize, Instant),
 }
 
 impl Conduit {
     /// The lowest layer of a connection whose answers promise on `lane`.
     pub fn new(socket: Box<dyn Socket>, lane: Lane) -> Self {
-        Self { socket, lane }
+        Self { socket, lane, fetching: None, warm: (0, Instant::now()) }
     }
 
-    fn poll_send(&self, cx: &mut Context<'_>, len: usize) -> Poll<io::Result<usize>> {
-        let span = self.lane.due(len)?;
+    fn poll_send(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<io::Result<usize>> {
+        let mut span = self.lane.due(len)?;
         loop {
             ready!(self.socket.poll_writable(cx))?;
+            ready!(self.poll_warm(cx, &span))?;
+            span.len = span.len.min(self.warm.0);
             match self.socket.try_send(&span) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                sent => return Poll::Ready(sent.inspect(|count| self.lane.sent(*count))),
+                Ok(count) => {
+                    self.warm.0 -= count;
+                    self.lane.sent(count);
+                    return Poll::Ready(Ok(count));
+                }
+                failed => return Poll::Ready(failed),
             }
         }
+    }
+
+    /// Ready when the span, or its beginning, is in memory.
+    fn poll_warm(&mut self, cx: &mut Context<'_>, span: &Span) -> Poll<io::Result<()>> {
+        if let Some(fetching) = &mut self.fetching {
+            let fetched = ready!(fetching.as_mut().poll(cx));
+            self.fetching = None;
+            self.warm.1 = Instant::now();
+            return Poll::Ready(fetched);
+        }
+        if self.warm.0 > 0 && self.warm.1.elapsed() < WARM {
+            return Poll::Ready(Ok(()));
+        }
+        self.warm = (span.len, Instant::now());
+        if is_at_hand(&span.file, span.offset, span.len) {
+            return Poll::Ready(Ok(()));
+        }
+        let Span { file, offset, len, disk } = span.clone();
+        self.fetching = Some(Box::pin(disk.fetch(file, offset, len)));
+        self.poll_warm(cx, span)
     }
 }
 
@@ -200,6 +238,10 @@ mod tests {
         Arc::new(file)
     }
 
+    fn span(file: &Arc<std::fs::File>, offset: u64, len: usize) -> Span {
+        Span { file: file.clone(), offset, len, disk: Default::default() }
+    }
+
     #[tokio::test]
     async fn stand_ins_become_what_was_promised_in_the_order_of_the_promises() {
         let bytes: Vec<u8> = (0..2 * PROMISE).map(|n| (n % 251) as u8).collect();
@@ -207,8 +249,8 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().expect("a pair");
         let mut conduit = Conduit::new(Box::new(ours), lane.clone());
         let writing = async {
-            let first = lane.promise(Span { file: file.clone(), offset: 7, len: PROMISE });
-            let second = lane.promise(Span { file: file.clone(), offset: 3, len: 100 });
+            let first = lane.promise(span(&file, 7, PROMISE));
+            let second = lane.promise(span(&file, 3, 100));
             let slices = [IoSlice::new(b"head"), IoSlice::new(&first)];
             let written = conduit.write_vectored(&slices).await.expect("written");
             assert_eq!(written, 4, "what is no stand-in goes first, and by itself");
@@ -229,7 +271,7 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().expect("a pair");
         let mut conduit = Conduit::new(Box::new(ours), lane.clone());
         assert!(conduit.write_all(&STAND_IN.slice(..10)).await.is_err());
-        let short = lane.promise(Span { file: file(b"short"), offset: 0, len: 10 });
+        let short = lane.promise(span(&file(b"short"), 0, 10));
         let error = conduit.write_all(&short).await.expect_err("five bytes are missing");
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         drop(conduit);
@@ -241,7 +283,7 @@ mod tests {
     #[test]
     fn a_file_system_that_cannot_send_is_read() {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
-        let span = Span { file: file(b"0123456789"), offset: 2, len: 5 };
+        let span = span(&file(b"0123456789"), 2, 5);
         assert_eq!(copy(&ours, &span).expect("sent"), 5);
         drop(ours);
         assert_eq!(io::read_to_string(theirs).expect("read"), "23456");

@@ -181,12 +181,13 @@ impl Library for Shelf {
 
     fn condition(&self) -> Condition {
         let scratch = ScratchDir::existing(&self.settings.temp_dir).ok().flatten();
+        let space = scratch.and_then(|scratch| scratch.space().ok());
         let traffic = self.streamer.traffic();
         let ours = Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks());
         Condition {
             dht_nodes: traffic.and_then(|traffic| traffic.dht_nodes),
-            free_bytes: scratch.and_then(|scratch| scratch.free_bytes().ok()),
-            floor_bytes: self.settings.min_free,
+            free_bytes: space.map(|space| space.free),
+            floor_bytes: space.map_or(0, |space| self.settings.free_floor(space.all)),
             temp_bytes: self.temp_bytes(),
             received: traffic.map_or(0, |traffic| traffic.received),
             given: traffic.map_or(0, |traffic| traffic.given),

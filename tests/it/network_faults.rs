@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Behaviour, KIB, MIB, Peer, Row, Run, Sandbox, Torrent, process};
+use crate::support::{Answer, Behaviour, HttpTracker, KIB, MIB, Peer, Row, Run, Sandbox, Torrent, process};
 
 /// Waits for all bytes; the longest time in which none came.
 async fn longest_gap(run: &Run, from: usize, len: usize) -> Duration {
@@ -80,6 +80,41 @@ async fn dies_and_returns(row: &mut Row) {
     row.took(took);
     assert!(took < Duration::from_secs(15), "{took:?} after it was back");
     run.finish().await.code(0).delivered(torrent.content());
+}
+
+/// The only seed is killed in the middle, and another one is there after a while, at an address that nobody but the
+/// tracker knows.
+async fn returns_elsewhere(row: &mut Row) {
+    let torrent = Torrent::single("moves.bin", 4 * MIB).piece_length(128 * KIB).build();
+    let rate = Behaviour::Rate { bytes_per_second: 1_000_000 };
+    let mut seed = Peer::start(&torrent, rate).await;
+    let tracker = HttpTracker::start(Answer::Peers(vec![seed.addr()])).await;
+    let run = Sandbox::new().stream(torrent.hex()).tracker(tracker.url()).spawn();
+    run.wait_for_bytes(MIB).await;
+    seed.stop().await;
+    // How long it is away is what this is about.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let seed = Peer::start(&torrent, rate).await;
+    tracker.set(Answer::Peers(vec![seed.addr()]));
+    let back = Instant::now();
+    seed.wait_for("the next block", |counts| counts.blocks > 0).await;
+    let took = back.elapsed();
+    row.took(took);
+    assert!(took < Duration::from_secs(15), "{took:?} after it was back");
+    run.finish().await.code(0).delivered(torrent.content());
+    // In the search, and in need; it may be that the answer crossed the seed's return.
+    assert!(tracker.announces().len() <= 3, "{} announces", tracker.announces().len());
+}
+
+#[tokio::test]
+async fn a_seed_that_returns_at_another_address_is_found_there() {
+    let mut row = Row::new("F8c", 1);
+    for _ in 0..row.times() {
+        let mut seen = Row::new("", 1);
+        row.case("10 s", returns_elsewhere(&mut seen)).await;
+        row.worst_of(seen);
+    }
+    row.end();
 }
 
 #[tokio::test]

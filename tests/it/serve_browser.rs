@@ -8,7 +8,6 @@ use std::{
 };
 
 use tempfile::TempDir;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::support::{Answer, HttpTracker, Sandbox, Serve, WORLD, WebServer, process};
 
@@ -86,15 +85,7 @@ async fn attack(serve: &Serve) -> Vec<String> {
 
 /// A server that remembers a failure, and would ask a tracker.
 async fn remembering(sandbox: &Sandbox, tracker: &HttpTracker, more: &[&str]) -> Serve {
-    let at = |time: OffsetDateTime| time.replace_nanosecond(0).unwrap().format(&Rfc3339).unwrap();
-    let now = OffsetDateTime::now_utc();
-    let row = format!(
-        "version = 1\n\n[[failed]]\ninfo_hash = \"{REMEMBERED}\"\nkind = \"no_peers\"\nreason = \"no peers\"\n\
-         failed_at = {}\nretry_at = {}\nattempts = 1\n",
-        at(now),
-        at(now + Duration::from_secs(3600))
-    );
-    std::fs::write(sandbox.state().join("failed.toml"), row).unwrap();
+    sandbox.plant_failures([REMEMBERED], Duration::from_secs(3600));
     Serve::start(sandbox.serve().tracker(tracker.url()).impatient().args(more)).await
 }
 

@@ -252,22 +252,6 @@ async fn one_too_many(address: std::net::SocketAddr, target: &str) {
     assert!(bytes.is_empty() || later || text.starts_with("http/1.1 206"), "{text}");
 }
 
-/// A table of ten thousand torrents that cool down.
-fn plant_table(sandbox: &Sandbox) {
-    use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-    let at = |time: OffsetDateTime| time.replace_nanosecond(0).unwrap().format(&Rfc3339).unwrap();
-    let now = OffsetDateTime::now_utc();
-    let (failed_at, retry_at) = (at(now), at(now + Duration::from_secs(300)));
-    let row = |row: u32| {
-        format!(
-            "\n[[failed]]\ninfo_hash = \"{row:040x}\"\nkind = \"no_peers\"\nreason = \"no peers\"\n\
-             failed_at = {failed_at}\nretry_at = {retry_at}\nattempts = 1\n"
-        )
-    };
-    let rows: String = (0..10_000).map(row).collect();
-    std::fs::write(sandbox.state().join("failed.toml"), format!("version = 1\n{rows}")).unwrap();
-}
-
 /// 500 questions a second beside a thousand viewers, of which one in fifty is for the whole table; each is sent when it is
 /// due, however slow the answers are.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -277,7 +261,7 @@ async fn the_operator_is_answered_whatever_else_goes_on() {
     let mut row = Row::new("L7", 15_000);
     let sandbox = Sandbox::new();
     let (serve, film) = kept(&sandbox, 64 * MIB, &[]).await;
-    plant_table(&sandbox);
+    sandbox.plant_failures((0..10_000).map(|row| format!("{row:040x}")), Duration::from_secs(300));
     let mut viewers = crowd(&serve, &film, 1000, row.times() as usize / 500 + 5);
     tokio::time::sleep(Duration::from_secs(2)).await;
     let began = tokio::time::Instant::now();

@@ -6,7 +6,6 @@ use std::{
 };
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{
@@ -267,17 +266,7 @@ async fn torrents_that_are_only_looked_for_take_room_as_well() {
 #[tokio::test]
 async fn a_refusal_is_as_quick_as_a_look_at_the_table() {
     let sandbox = Sandbox::new();
-    let at = |time: OffsetDateTime| time.replace_nanosecond(0).unwrap().format(&Rfc3339).unwrap();
-    let now = OffsetDateTime::now_utc();
-    let (failed_at, retry_at) = (at(now), at(now + Duration::from_secs(300)));
-    let row = |row: u32| {
-        format!(
-            "\n[[failed]]\ninfo_hash = \"{row:040x}\"\nkind = \"no_peers\"\nreason = \"no peers\"\n\
-             failed_at = {failed_at}\nretry_at = {retry_at}\nattempts = 1\n"
-        )
-    };
-    let rows: String = (0..10_000).map(row).collect();
-    std::fs::write(sandbox.state().join("failed.toml"), format!("version = 1\n{rows}")).unwrap();
+    sandbox.plant_failures((0..10_000).map(|row| format!("{row:040x}")), Duration::from_secs(300));
     let serve = Serve::start(sandbox.serve().arg("--no-trackers")).await;
     let mut times = Vec::new();
     for row in 0..100 {

@@ -14,19 +14,14 @@ use tokio::io::AsyncReadExt;
 
 use crate::support::{
     Answer, Behaviour, HttpTracker, KIB, MIB, Peer, Row, Sandbox, Seeder, Serve, Signal, Torrent, process,
-    serve::{path, succeeds},
+    serve::{Midst, path, succeeds},
 };
 
 const DEAD: &str = "453475aec9bb4de3423649db8aa3cd2312538ca7";
 
 #[tokio::test]
 async fn a_stream_in_progress_does_not_hold_up_the_end() {
-    let torrent = Torrent::single("film.mkv", 8 * MIB).build();
-    let peer = Peer::start(&torrent, Behaviour::Rate { bytes_per_second: 200_000 }).await;
-    let sandbox = Sandbox::new();
-    let serve = Serve::start(sandbox.serve().peer(peer.addr())).await;
-    let mut playing = serve.send("GET", &path(&torrent), "").await;
-    playing.read_exact(&mut [0; 1000]).await.unwrap();
+    let Midst { serve, torrent, mut playing, seed: _seed } = Midst::of_a_film(Sandbox::new().serve()).await;
     serve.run.signal(Signal::TERM);
     let ended = serve.run.finish().await.code(143);
     assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);
@@ -37,17 +32,10 @@ async fn a_stream_in_progress_does_not_hold_up_the_end() {
 
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
-    let torrent = Torrent::single("film.mkv", 8 * MIB).build();
-    let peer = Peer::start(&torrent, Behaviour::Rate { bytes_per_second: 200_000 }).await;
-    let sandbox = Sandbox::new();
-    let serve = Serve::start(sandbox.serve().peer(peer.addr()).arg("-vv")).await;
-    let mut playing = serve.send("GET", &path(&torrent), "").await;
-    playing.read_exact(&mut [0; 1000]).await.unwrap();
+    let Midst { serve, playing: _playing, seed: _seed, .. } =
+        Midst::of_a_film(Sandbox::new().serve().arg("-vv")).await;
     serve.run.signal(Signal::INT);
-    // The listener is closed as the first thing of an ending, so the first signal has arrived.
-    while tokio::net::TcpStream::connect(serve.address).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    serve.wait_until_deaf().await;
     let began = std::time::Instant::now();
     serve.run.signal(Signal::TERM);
     serve.run.finish().await.code(143);

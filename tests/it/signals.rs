@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncReadExt;
-
-use crate::support::{Behaviour, KIB, MIB, Peer, Row, Sandbox, Serve, Signal, Stdout, Torrent, serve::path};
+use crate::support::{Behaviour, KIB, MIB, Peer, Row, Sandbox, Signal, Stdout, Torrent, serve::Midst};
 
 /// One that has begun and cannot go on.
 async fn begun(sandbox: &Sandbox, name: &str, more: &[&str]) -> (crate::support::Run, Torrent, Peer) {
@@ -76,19 +74,11 @@ async fn a_closed_input() {
 
 /// How long a server takes to end that has a reader which takes forever: after one signal, after two.
 async fn a_server(signals: usize) -> Duration {
-    let torrent = Torrent::single("film.mkv", 8 * MIB).build();
-    let peer = Peer::start(&torrent, Behaviour::Rate { bytes_per_second: 200_000 }).await;
-    let sandbox = Sandbox::new();
-    let serve = Serve::start(sandbox.serve().peer(peer.addr())).await;
-    let mut playing = serve.send("GET", &path(&torrent), "").await;
-    playing.read_exact(&mut [0; 1000]).await.unwrap();
+    let Midst { serve, playing: _playing, seed: _seed, .. } = Midst::of_a_film(Sandbox::new().serve()).await;
     let mut sent = Instant::now();
     serve.run.signal(Signal::TERM);
     if signals > 1 {
-        // The listener is closed as the first thing of an ending, so the first signal has arrived.
-        while tokio::net::TcpStream::connect(serve.address).await.is_ok() {
-            tokio::task::yield_now().await;
-        }
+        serve.wait_until_deaf().await;
         sent = Instant::now();
         serve.run.signal(Signal::TERM);
     }

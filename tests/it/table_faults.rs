@@ -8,8 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-
 use crate::support::{
     Answer, HttpTracker, KIB, Peer, Row, Sandbox, Serve, Signal, Torrent, process,
     swarmcat::{Finished, Invocation},
@@ -19,19 +17,9 @@ const KEPT: &str = "1111111111111111111111111111111111111111";
 const CLEARED: &str = "2222222222222222222222222222222222222222";
 const DEAD: &str = "453475aec9bb4de3423649db8aa3cd2312538ca7";
 
-/// A table with these rows, written as the program writes it, five minutes before they may be tried again.
+/// A table with these rows, five minutes before they may be tried again.
 fn plant(sandbox: &Sandbox, hashes: &[&str]) {
-    let at = |time: OffsetDateTime| time.replace_nanosecond(0).unwrap().format(&Rfc3339).unwrap();
-    let now = OffsetDateTime::now_utc();
-    let (failed_at, retry_at) = (at(now), at(now + Duration::from_secs(300)));
-    let row = |hash: &&str| {
-        format!(
-            "\n[[failed]]\ninfo_hash = \"{hash}\"\nkind = \"no_peers\"\nreason = \"no peers\"\n\
-             failed_at = {failed_at}\nretry_at = {retry_at}\nattempts = 1\n"
-        )
-    };
-    let rows: String = hashes.iter().map(row).collect();
-    fs::write(table(sandbox), format!("version = 1\n{rows}")).unwrap();
+    sandbox.plant_failures(hashes, Duration::from_secs(300));
 }
 
 fn table(sandbox: &Sandbox) -> PathBuf {

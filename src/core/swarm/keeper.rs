@@ -29,6 +29,7 @@ use super::{
     session::SwarmSession,
     steering::steer,
     storage::ContentFactory,
+    trackers::Pace,
 };
 use crate::core::{
     Error,
@@ -55,8 +56,8 @@ pub struct Keeping {
     pub sources: HashMap<SocketAddr, PeerSource>,
     /// Trackers asked so far.
     pub trackers: Vec<Url>,
-    /// Those of them that answered.
-    pub answered: HashSet<Url>,
+    /// Those of them that answered, and when they want to hear of us again.
+    pub answered: HashMap<Url, Pace>,
     /// Trackers for later rounds.
     pub later_trackers: Vec<Url>,
     /// How long a round may go without a byte.
@@ -90,10 +91,15 @@ impl SwarmSession {
     pub fn keep(&self, keeping: Keeping) -> KeeperGuard {
         let stop = self.stop.child_token();
         let bitfield = self.bitfield_file(&keeping.content.metainfo().info_hash.to_string());
-        let announces = Announces::new(self.searcher.announcer.clone(), keeping.content.metainfo().info_hash);
+        let announces = Announces::new(self.searcher.clone(), keeping.content.metainfo());
         let (content, playheads) = (keeping.content.clone(), keeping.playheads.clone());
         let timeline = keeping.status.borrow().timeline.clone();
-        let brokered = self.broker.open(content, playheads, self.runtime.clone(), timeline);
+        let ended = CancellationToken::new();
+        let runtime = self.threads.enter(ended.clone()).unwrap_or_else(|error| {
+            tracing::warn!("cannot start a thread for a torrent: {error}");
+            self.runtime.clone()
+        });
+        let brokered = self.broker.open(content, playheads, runtime.clone(), timeline);
         let keeper = Keeper {
             session: self.session.clone(),
             bitfield,
@@ -104,14 +110,14 @@ impl SwarmSession {
             broker: self.broker.clone(),
             brokered,
         };
-        let (ended, kept) = (CancellationToken::new(), keeper.keep(stop.clone()));
+        let kept = keeper.keep(stop.clone());
         // Also told when the runtime drops the task unfinished.
         let tell = ended.clone().drop_guard();
         let task = async move {
             kept.await;
             drop(tell);
         };
-        self.tasks.spawn_on(task, &self.runtime);
+        self.tasks.spawn_on(task, &runtime);
         KeeperGuard { stop: stop.drop_guard(), ended }
     }
 }
@@ -140,9 +146,10 @@ impl Keeper {
     /// Runs until `stop`, or until the torrent cannot go on.
     async fn keep(mut self, stop: CancellationToken) {
         for tracker in std::mem::take(&mut self.keeping.trackers) {
-            let answered = self.keeping.answered.contains(&tracker);
+            let answered = self.keeping.answered.get(&tracker).copied();
             self.announces.take_up(tracker, answered);
         }
+        self.announces.look_around();
         if self.relayed {
             // Without one, the peers that are named later come in when the torrent has to be added again.
             self.relay = Relay::start(self.announces.named.clone(), &self.broker).await.ok();
@@ -253,7 +260,7 @@ impl Keeper {
     /// librqbit could not be told of otherwise.
     fn widen(&mut self) -> bool {
         for tracker in std::mem::take(&mut self.keeping.later_trackers) {
-            self.announces.take_up(tracker, false);
+            self.announces.take_up(tracker, None);
         }
         self.keeping.status.send_modify(|status| {
             status.discovery.round = (status.discovery.round + 1).min(status.discovery.rounds)
@@ -261,10 +268,11 @@ impl Keeper {
         self.relay.is_none() && !self.announces.named.all().is_empty()
     }
 
-    fn report(&self, torrent: &ManagedTorrent, rates: &mut Rates) {
+    fn report(&mut self, torrent: &ManagedTorrent, rates: &mut Rates) {
         let Some(live) = torrent.live() else { return };
         let snapshot = live.stats_snapshot();
         let peers = snapshot.peer_stats;
+        self.announces.need(self.brokered.exchange.is_deserted());
         let moved = &self.announces.moved;
         moved.uploaded.store(snapshot.uploaded_bytes, Relaxed);
         moved.downloaded.store(self.keeping.content.written(), Relaxed);

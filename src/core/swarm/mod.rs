@@ -15,10 +15,12 @@ mod handshake;
 mod keeper;
 mod lobby;
 mod relay;
+mod schedule;
 mod search;
 mod session;
 mod steering;
 mod storage;
+mod threads;
 mod verdict;
 mod wire;
 

@@ -35,7 +35,7 @@ use super::{
     dialer::Dialer,
     handshake::{self, Greeted, Offer, Unhelpful},
     lobby::{Guest, Guests, Lobby, Seen},
-    trackers::{Announcer, Answer, Transfer, Unanswered},
+    trackers::{Announcer, Answer, Pace, Transfer, Unanswered},
     verdict::{Evidence, judge},
 };
 use crate::core::{
@@ -85,8 +85,8 @@ pub struct Found {
     pub peers: Vec<SocketAddr>,
     /// Trackers asked so far.
     pub trackers: Vec<Url>,
-    /// Those of them that answered.
-    pub answered: HashSet<Url>,
+    /// Those of them that answered, and when they want to hear of us again.
+    pub answered: HashMap<Url, Pace>,
     origins: HashMap<SocketAddr, Origin>,
 }
 
@@ -223,7 +223,26 @@ impl Searcher {
         }
         Hunt::new(self, search, dht, lsd, status).run().await
     }
+
+    /// The peers of a torrent that the DHT and the local network name, as far as they are asked.
+    pub(super) fn ask_around(&self, info_hash: InfoHash) -> BoxStream<'static, SocketAddr> {
+        self.around(info_hash, self.dht.as_ref(), self.lsd.as_ref()).map(|(peer, _)| peer).boxed()
+    }
+
+    fn around(&self, info_hash: InfoHash, dht: Option<&Dht>, lsd: Option<&LocalServiceDiscovery>) -> Named {
+        let hash = Id20::new(*info_hash.bytes());
+        let by = |origin: Origin| move |peer| (peer, origin.clone());
+        select_all([
+            dht.map_or_else(nobody, |dht| dht.get_peers(hash, None).map(by(Origin::Dht)).boxed()),
+            lsd.map_or_else(nobody, |lsd| lsd.announce(hash, self.port).map(by(Origin::Lan)).boxed()),
+            // Neither is expected to end; if both did, there would still be trackers and a clock.
+            nobody(),
+        ])
+    }
 }
+
+/// Peers, and who names them.
+type Named = SelectAll<BoxStream<'static, (SocketAddr, Origin)>>;
 
 fn nobody() -> BoxStream<'static, (SocketAddr, Origin)> {
     futures_util::stream::pending().boxed()
@@ -236,7 +255,7 @@ struct Hunt<'a> {
     status: &'a watch::Sender<Status>,
     dht: Option<Dht>,
     /// Peers that the DHT and the local network name.
-    named: SelectAll<BoxStream<'static, (SocketAddr, Origin)>>,
+    named: Named,
     guests: Guests,
     /// Guests that are talked to.
     hosting: usize,
@@ -251,7 +270,7 @@ struct Hunt<'a> {
     enough: CancellationToken,
     round: u32,
     announcing: usize,
-    answered: HashSet<Url>,
+    answered: HashMap<Url, Pace>,
     failed: HashSet<Url>,
     /// Failed, or named nobody: worth another question in the next round.
     again: HashSet<Url>,
@@ -268,14 +287,7 @@ impl<'a> Hunt<'a> {
         lsd: Option<LocalServiceDiscovery>,
         status: &'a watch::Sender<Status>,
     ) -> Self {
-        let hash = Id20::new(*search.info_hash.bytes());
-        let by = |origin: Origin| move |peer| (peer, origin.clone());
-        let named = [
-            dht.as_ref().map_or_else(nobody, |dht| dht.get_peers(hash, None).map(by(Origin::Dht)).boxed()),
-            lsd.map_or_else(nobody, |lsd| lsd.announce(hash, searcher.port).map(by(Origin::Lan)).boxed()),
-            // Neither is expected to end; if both did, the search would still have its trackers and its clock.
-            nobody(),
-        ];
+        let named = searcher.around(search.info_hash, dht.as_ref(), lsd.as_ref());
         Hunt {
             searcher,
             guests: searcher.lobby.expect(search.info_hash),
@@ -283,7 +295,7 @@ impl<'a> Hunt<'a> {
             search,
             status,
             dht,
-            named: select_all(named),
+            named,
             tally: Arc::new(Tally { timeline: status.borrow().timeline.clone(), ..Tally::default() }),
             seen: HashMap::new(),
             queue: VecDeque::new(),
@@ -294,7 +306,7 @@ impl<'a> Hunt<'a> {
             enough: CancellationToken::new(),
             round: 0,
             announcing: 0,
-            answered: HashSet::new(),
+            answered: HashMap::new(),
             failed: HashSet::new(),
             again: HashSet::new(),
             heard: HashSet::new(),
@@ -427,7 +439,7 @@ impl<'a> Hunt<'a> {
     fn take_answer(&mut self, tracker: Url, answer: Result<Answer, Unanswered>) {
         self.announcing -= 1;
         match answer {
-            Ok(Answer { peers, .. }) => {
+            Ok(Answer { peers, pace }) => {
                 tracing::debug!("tracker {} named {} peers", host(&tracker), peers.len());
                 self.heard.insert(tracker.clone());
                 self.failed.remove(&tracker);
@@ -435,7 +447,7 @@ impl<'a> Hunt<'a> {
                     self.again.insert(tracker.clone());
                 }
                 let origin = Origin::Tracker(tracker.clone());
-                self.answered.insert(tracker);
+                self.answered.insert(tracker, pace);
                 peers.into_iter().for_each(|peer| self.learn(peer, origin.clone()));
             }
             Err(error) => {
@@ -685,7 +697,7 @@ mod tests {
             peers.iter().map(|(peer, origin)| (peer.parse().unwrap(), origin.clone())).collect();
         let peers = peers.iter().map(|(peer, _)| peer.parse().unwrap()).collect();
         let trackers = vec![url("http://own/"), url("http://other/")];
-        Found { info: None, peers, trackers, answered: HashSet::new(), origins }
+        Found { info: None, peers, trackers, answered: HashMap::new(), origins }
     }
 
     fn url(text: &str) -> Url {

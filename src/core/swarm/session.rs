@@ -1,7 +1,7 @@
-//! librqbit's session on a thread and a current-thread runtime of its own.
+//! librqbit's session on a thread and a current-thread runtime of its own; its torrents have [their own](super::threads).
 //!
 //! On a multi-thread runtime librqbit wraps every block in `block_in_place`, which costs about 40 % of the CPU; it looks
-//! at the runtime's kind once, when the session is made. Everything it spawns stays on this thread.
+//! at the runtime's kind once, when the session is made. What it spawns stays on the thread that it was called on.
 
 use std::{
     io,
@@ -28,6 +28,7 @@ use super::{
     dialer::Dialer,
     lobby::Lobby,
     search::Searcher,
+    threads::Threads,
     trackers::Announcer,
 };
 use crate::core::{
@@ -52,6 +53,9 @@ const PEER_READ_TIMEOUT: Duration = Duration::from_secs(15);
 const PEER_CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// Permits that streams and adds take; on a current-thread runtime nothing else does, so many cost nothing.
 const PERMITS: usize = 1024;
+/// Torrents that librqbit looks at on disk at a time: no bound, since the number of torrents has one, and one whose disk
+/// stands still must not keep a place from another.
+const INITIALIZED: usize = 1 << 16;
 /// What keepers get to take their torrents out in; they need a millisecond.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -64,7 +68,7 @@ pub struct Traffic {
     pub given: u64,
     /// DHT nodes in the routing table; `None` when the DHT is off.
     pub dht_nodes: Option<usize>,
-    /// Tasks that the session's runtime has.
+    /// Tasks that the runtimes of the session and its torrents have.
     pub tasks: usize,
 }
 
@@ -78,6 +82,8 @@ pub struct SwarmSession {
     pub searcher: Searcher,
     /// Between librqbit and every peer.
     pub(super) broker: Arc<Broker>,
+    /// Where its torrents run.
+    pub(super) threads: Threads,
     dir: SessionDir,
     dht_file: Option<PathBuf>,
     /// Whether librqbit may hear of peers from trackers.
@@ -118,6 +124,7 @@ impl SwarmSession {
             runtime,
             searcher,
             broker,
+            threads: Threads::default(),
             dir,
             dht_file,
             relays,
@@ -135,7 +142,7 @@ impl SwarmSession {
             received: self.broker.received(counters.fetched_bytes),
             given: counters.uploaded_bytes,
             dht_nodes: nodes.map(|nodes| nodes.routing_table_size + nodes.routing_table_size_v6),
-            tasks: self.runtime.metrics().num_alive_tasks(),
+            tasks: self.runtime.metrics().num_alive_tasks() + self.threads.tasks(),
         }
     }
 
@@ -288,6 +295,7 @@ impl Boot {
             }),
             cancellation_token: Some(self.stop.child_token()),
             runtime_worker_threads: Some(PERMITS),
+            concurrent_init_limit: Some(INITIALIZED),
             ratelimits: LimitsConfig { upload_bps: swarm.upload_limit, download_bps: swarm.download_limit },
             peer_limit: Some(swarm.peer_limit),
             disable_upload: !swarm.upload,

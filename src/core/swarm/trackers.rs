@@ -80,7 +80,16 @@ pub struct Answer {
     /// Peers, as far as they can be dialled.
     pub peers: Vec<SocketAddr>,
     /// When it wants to hear of us again.
+    pub pace: Pace,
+}
+
+/// When a tracker wants to hear of us again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pace {
+    /// As a rule.
     pub interval: Duration,
+    /// By no means sooner, if it says so.
+    pub at_least: Option<Duration>,
 }
 
 /// Announces one torrent at a time to any tracker.
@@ -220,7 +229,10 @@ impl Announcer {
         let (interval, peers) = answer.split_first_chunk().zip(answer.get(12..)).ok_or_else(cut_short)?;
         Ok(Answer {
             peers: if tracker.is_ipv4() { compact_v4(peers) } else { compact_v6(peers) },
-            interval: Duration::from_secs(u32::from_be_bytes(*interval.0).into()),
+            pace: Pace {
+                interval: Duration::from_secs(u32::from_be_bytes(*interval.0).into()),
+                at_least: None,
+            },
         })
     }
 
@@ -302,13 +314,15 @@ fn read_answer(body: &[u8]) -> Result<Answer, Unanswered> {
     if let Some(BencodeValueBorrowed::Bytes(compact)) = answer.get(&ByteBuf(b"peers6")) {
         peers.extend(compact_v6(compact.as_ref()));
     }
-    let interval = match answer.get(&ByteBuf(b"interval")) {
+    let seconds = |key: &'static [u8]| match answer.get(&ByteBuf(key)) {
         Some(BencodeValueBorrowed::Integer(seconds)) => {
-            Duration::from_secs((*seconds).try_into().unwrap_or(0))
+            Some(Duration::from_secs((*seconds).try_into().unwrap_or(0)))
         }
-        _ => Duration::ZERO,
+        _ => None,
     };
-    Ok(Answer { peers, interval })
+    let pace =
+        Pace { interval: seconds(b"interval").unwrap_or_default(), at_least: seconds(b"min interval") };
+    Ok(Answer { peers, pace })
 }
 
 fn dictionary_peer(peer: &BencodeValueBorrowed<'_>) -> Option<SocketAddr> {
@@ -379,7 +393,10 @@ fn client(
             attempt.follow()
         }
     });
-    let mut builder = reqwest::Client::builder().timeout(timeout).redirect(redirects);
+    // A connection that was kept would belong to the thread of the torrent that was announced first. Announces are
+    // minutes apart, and trackers do not keep connections for as long.
+    let mut builder =
+        reqwest::Client::builder().timeout(timeout).redirect(redirects).pool_max_idle_per_host(0);
     if !settings.anonymous {
         builder = builder.user_agent(super::client_name(settings));
     }
@@ -438,10 +455,12 @@ mod tests {
     fn answers_are_peers_or_reasons() {
         let answer = read_answer(b"d8:intervali60e5:peers12:\x7f\0\0\x01\x1a\xe1\x7f\0\0\x02\0\0e").unwrap();
         assert_eq!(answer.peers, ["127.0.0.1:6881".parse().unwrap()], "port 0 cannot be dialled");
-        assert_eq!(answer.interval, Duration::from_secs(60));
+        assert_eq!(answer.pace, Pace { interval: Duration::from_secs(60), at_least: None });
+        let paced = read_answer(b"d8:intervali1800e12:min intervali300e5:peers0:e").unwrap();
+        assert_eq!(paced.pace.at_least, Some(Duration::from_secs(300)));
         let listed = read_answer(b"d5:peersld2:ip3:::14:porti7eed2:ip1:x4:porti7eeee").unwrap();
         assert_eq!(listed.peers, ["[::1]:7".parse().unwrap()]);
-        let nobody = Answer { peers: Vec::new(), interval: Duration::ZERO };
+        let nobody = Answer { peers: Vec::new(), pace: Pace::default() };
         assert_eq!(read_answer(b"d8:intervali-5ee").unwrap(), nobody);
         let error = read_answer(b"d14:failure reason4:gonee").unwrap_err();
         assert!(error.network_is_up && error.reason.contains("gone"));

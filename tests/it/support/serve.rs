@@ -15,7 +15,9 @@ use tokio::{
     time::timeout,
 };
 
-use super::{PATIENCE, Run, Sandbox, Signal, Torrent, WORLD, process, swarmcat::Invocation};
+use super::{
+    Behaviour, MIB, PATIENCE, Peer, Run, Sandbox, Signal, Torrent, WORLD, process, swarmcat::Invocation,
+};
 
 /// A server on a free loopback port; killed when dropped.
 pub struct Serve {
@@ -121,10 +123,41 @@ impl Serve {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
+    /// Waits until nobody can connect any more: the listener is closed as the first thing of an ending.
+    pub async fn wait_until_deaf(&self) {
+        let deaf = async {
+            while TcpStream::connect(self.address).await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, deaf).await.expect("the listener closes");
+    }
+
     /// Ends it as systemd would.
     pub async fn stop(self) {
         self.run.signal(Signal::TERM);
         self.run.finish().await.code(143);
+    }
+}
+
+/// A server in the midst of a film that takes far longer than any test: 8 MiB at 200 kB/s, of which a thousand bytes were
+/// read.
+pub struct Midst {
+    pub serve: Serve,
+    pub torrent: Torrent,
+    /// The rest of the film.
+    pub playing: TcpStream,
+    pub seed: Peer,
+}
+
+impl Midst {
+    pub async fn of_a_film(invocation: Invocation) -> Self {
+        let torrent = Torrent::single("film.mkv", 8 * MIB).build();
+        let seed = Peer::start(&torrent, Behaviour::Rate { bytes_per_second: 200_000 }).await;
+        let serve = Serve::start(invocation.peer(seed.addr())).await;
+        let mut playing = serve.send("GET", &path(&torrent), "").await;
+        playing.read_exact(&mut [0; 1000]).await.unwrap();
+        Self { serve, torrent, playing, seed }
     }
 }
 

@@ -14,6 +14,7 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::Value as Json;
 use swarmcat::core::settings::Settings;
 use tempfile::TempDir;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::sync::watch;
 
 use super::{PATIENCE, Torrent, process, until};
@@ -121,6 +122,24 @@ impl Sandbox {
         let file: FailedFile = toml::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         assert_eq!(file.version, 1, "{text}");
         file.failed
+    }
+
+    /// A table of these failures, as the program writes it: just now, and to be tried again after so long.
+    pub fn plant_failures<H: std::fmt::Display>(
+        &self,
+        hashes: impl IntoIterator<Item = H>,
+        cooldown: Duration,
+    ) {
+        let now = OffsetDateTime::now_utc().replace_nanosecond(0).unwrap();
+        let [failed_at, retry_at] = [now, now + cooldown].map(|at| at.format(&Rfc3339).unwrap());
+        let row = |hash: H| {
+            format!(
+                "\n[[failed]]\ninfo_hash = \"{hash}\"\nkind = \"no_peers\"\nreason = \"no peers\"\n\
+                 failed_at = {failed_at}\nretry_at = {retry_at}\nattempts = 1\n"
+            )
+        };
+        let rows: String = hashes.into_iter().map(row).collect();
+        std::fs::write(self.state().join("failed.toml"), format!("version = 1\n{rows}")).unwrap();
     }
 
     /// The only row of the table.

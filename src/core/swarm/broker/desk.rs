@@ -32,6 +32,9 @@ const SILENCE: Duration = Duration::from_secs(6);
 const ABANDON: Duration = Duration::from_secs(45);
 /// librqbit's requests on a link that is choked for this long are asked of others.
 const CHOKED: Duration = Duration::from_secs(1);
+/// One that has choked us for this long may do so for good: most clients look for somebody else to unchoke every 10 s, and
+/// at random every 30.
+const CHOKED_OUT: Duration = Duration::from_secs(30);
 /// This many times slower than the fastest is too slow to bring evidence.
 const VERY_SLOW: f64 = 16.0;
 /// Late blocks are asked of a second peer as long as no more than this many for each peer came twice, while little is
@@ -411,10 +414,20 @@ impl Desk {
         self.awaited().any(|piece| !others().any(|(_, peer)| brings(peer, piece)))
     }
 
+    /// Whether a reader waits for a piece that nobody might bring: whoever is connected lacks it, is silent, or has let us
+    /// ask for nothing for long.
+    pub fn is_deserted(&self, now: Instant) -> bool {
+        let might = |peer: &Peer, piece| {
+            let talks = !peer.severed && !peer.silenced && !peer.is_silent(SILENCE, now);
+            talks && peer.choking.is_none_or(|since| now - since < CHOKED_OUT) && peer.has.contains(piece)
+        };
+        self.awaited().any(|piece| !self.peers.values().any(|peer| might(peer, piece)))
+    }
+
     /// The pieces that readers wait for.
-    fn awaited(&self) -> impl Iterator<Item = u32> + '_ {
-        let heads = self.heads.iter().filter(|head| head.needs < head.end);
-        let pieces = heads.map(|head| (head.needs / u64::from(self.geometry.piece_len)) as u32);
+    fn awaited(&self) -> impl Iterator<Item = u32> {
+        let waiting = self.heads.iter().filter(|head| head.needs < head.end);
+        let pieces = waiting.map(|head| (head.needs / u64::from(self.geometry.piece_len)) as u32);
         pieces.filter(|piece| !(self.have)(*piece))
     }
 

@@ -18,10 +18,7 @@ use librqbit_dualstack_sockets::{BindOpts, TcpListener};
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Exchange, Floor,
-    link::{Far, Link},
-};
+use super::{Exchange, Floor, Met, carry};
 use crate::core::{
     settings::SwarmSettings,
     source::InfoHash,
@@ -186,15 +183,16 @@ impl Visit {
         if !admitted.greeted {
             handshake::say(&mut stream, &answer).await?;
         }
-        let far = Far {
+        let met = Met {
+            exchange,
             address: self.address,
-            line: stream.into(),
+            peer: stream,
             heard: admitted.heard,
             hello: answer,
             road: None,
             visiting: true,
         };
-        Err(Link::carry(exchange, far, librqbit.into()).await.into())
+        Err(carry(met, librqbit).await.into())
     }
 
     /// To the torrent that it wants, or through a search for it.

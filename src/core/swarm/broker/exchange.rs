@@ -71,7 +71,7 @@ pub struct Counters {
 }
 
 impl Exchange {
-    /// For a torrent; `runtime` is where its hashing is spawned.
+    /// For a torrent; `runtime` is where all that it does is spawned.
     pub fn new(
         content: Arc<Content>,
         runtime: Handle,
@@ -105,6 +105,11 @@ impl Exchange {
     /// The torrent's bytes.
     pub fn content(&self) -> &Arc<Content> {
         &self.content
+    }
+
+    /// Where the torrent runs.
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     /// Says something to the desk, and has done what it orders.
@@ -199,6 +204,11 @@ impl Exchange {
     /// Every peer on a link, and those that are banned.
     pub fn peers(&self) -> Vec<PeerReport> {
         lock(&self.desk).peers(Instant::now())
+    }
+
+    /// Whether a reader waits and nobody is there who might bring what it waits for.
+    pub fn is_deserted(&self) -> bool {
+        lock(&self.desk).is_deserted(Instant::now())
     }
 
     /// Everybody who can be dialled and brought something, the most first.

@@ -22,7 +22,10 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use self::link::{Far, Link};
+use self::{
+    line::Line,
+    link::{Far, Link},
+};
 use super::{
     dialer::Dialer,
     handshake::{self, within},
@@ -197,7 +200,13 @@ pub struct Opened {
 
 impl Drop for Opened {
     fn drop(&mut self) {
-        lock(&self.floor.exchanges).remove(&self.info_hash);
+        {
+            let mut exchanges = lock(&self.floor.exchanges);
+            // The torrent may have been taken up again already.
+            if exchanges.get(&self.info_hash).is_some_and(|exchange| Arc::ptr_eq(exchange, &self.exchange)) {
+                exchanges.remove(&self.info_hash);
+            }
+        }
         self.exchange.sum_up();
     }
 }
@@ -238,14 +247,46 @@ async fn attend(mut librqbit: TcpStream, floor: Arc<Floor>) {
     }
     floor.note(to, PeerState::Connecting, None);
     let (state, why) = match floor.reach(&mut librqbit, to).await {
-        Ok((exchange, far)) => {
+        Ok(met) => {
             lock(&floor.absent).remove(&to);
-            (PeerState::Left, Reason::Left(Link::carry(exchange, far, librqbit.into()).await.to_string()))
+            (PeerState::Left, Reason::Left(carry(met, librqbit).await))
         }
         Err(error) => (PeerState::Refused, Reason::from(&error)),
     };
     tracing::debug!("peer {to}: {why}");
     floor.note(to, state, Some(why));
+}
+
+/// A peer that was greeted, on the runtime that it was dialled on.
+struct Met {
+    exchange: Arc<Exchange>,
+    address: SocketAddr,
+    peer: TcpStream,
+    heard: BytesMut,
+    hello: Hello,
+    road: Option<Box<dyn Road>>,
+    visiting: bool,
+}
+
+/// Carries a link on its torrent's runtime; why it ended.
+async fn carry(met: Met, librqbit: TcpStream) -> String {
+    let runtime = met.exchange.runtime().clone();
+    let carrying = async move {
+        let Met { exchange, address, peer, heard, hello, road, visiting } = met;
+        let (librqbit, line) = (moved_here(librqbit)?, moved_here(peer)?);
+        let far = Far { address, line, heard, hello, road, visiting };
+        Ok::<_, io::Error>(Link::carry(exchange, far, librqbit).await)
+    };
+    match AbortOnDropHandle::new(runtime.spawn(carrying)).await {
+        Ok(Ok(end)) => end.to_string(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "its torrent ended".into(),
+    }
+}
+
+/// A connection for the runtime that this is called on: another one would have to be woken for each of its bytes.
+fn moved_here(stream: TcpStream) -> io::Result<Line> {
+    TcpStream::from_std(stream.into_std()?).map(Line::from)
 }
 
 impl Floor {
@@ -264,7 +305,7 @@ impl Floor {
     }
 
     /// Greets a peer for librqbit.
-    async fn reach(&self, librqbit: &mut TcpStream, to: SocketAddr) -> io::Result<(Arc<Exchange>, Far)> {
+    async fn reach(&self, librqbit: &mut TcpStream, to: SocketAddr) -> io::Result<Met> {
         librqbit.set_nodelay(true)?;
         let dialled = match (self.is_banned_everywhere(to), self.lobby.knows(to)) {
             (true, _) => Err(Reason::Liar.into()),
@@ -295,8 +336,7 @@ impl Floor {
         };
         handshake::say(librqbit, &answer).await?;
         let road: Option<Box<dyn Road>> = Some(Box::new(self.dialer.clone()));
-        let far = Far { address: to, line: peer.into(), heard, hello, road, visiting: false };
-        Ok((exchange, far))
+        Ok(Met { exchange, address: to, peer, heard, hello, road, visiting: false })
     }
 
     fn exchange(&self, info_hash: InfoHash) -> Option<Arc<Exchange>> {
@@ -344,4 +384,26 @@ async fn tunnel(mut librqbit: TcpStream, to: SocketAddr) -> io::Result<()> {
     };
     socks::reply(&mut librqbit, socks::Outcome::Done).await?;
     tokio::io::copy_bidirectional(&mut librqbit, &mut other).await.map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{metainfo::tests::sample, settings::SwarmSettings};
+
+    #[tokio::test]
+    async fn a_torrent_that_is_taken_up_again_before_it_was_let_go_stays_up() {
+        let limits = Limits { download: None, peer_exchange: true, visitors: 0 };
+        let dialer = Dialer::new(&SwarmSettings::default());
+        let broker = Broker::start(dialer, Lobby::default(), limits).await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let content = Arc::new(Content::open(dir.path(), Arc::new(sample(10, &[10], &[7; 10]))));
+        let here = tokio::runtime::Handle::current();
+        let open = || broker.open(content.clone(), Arc::default(), here.clone(), Arc::default());
+        let (before, now) = (open(), open());
+        drop(before);
+        assert!(Arc::ptr_eq(&lock(&broker.floor.exchanges)[&now.info_hash], &now.exchange));
+        drop(now);
+        assert!(lock(&broker.floor.exchanges).is_empty());
+    }
 }

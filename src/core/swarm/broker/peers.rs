@@ -30,7 +30,8 @@ pub const QUEUE: usize = 250;
 /// A peer that chokes again sooner than this is no hurry: real ones reconsider in seconds (10, BEP 3), and whoever says
 /// it a million times a second must not have everybody's work dealt out as often.
 const FICKLE: Duration = Duration::from_millis(100);
-/// A peer that brings nothing of what it was asked for this long is told of as silent: seldom is an answer so late.
+/// A peer that brings nothing of what it was asked for this long is told of as silent: seldom is an answer so late, and
+/// whoever looks once a second sees it before the peer is dialled anew.
 const QUIET: Duration = Duration::from_secs(2);
 /// What is expected of a peer that fell silent: bytes a second.
 const SILENT_RATE: f64 = 1024.0;

@@ -451,6 +451,29 @@ fn a_silent_peer_is_asked_for_one_block_at_a_time_and_left_in_the_end() {
 }
 
 #[test]
+fn a_reader_is_deserted_once_nobody_is_left_who_might_bring_what_it_waits_for() {
+    let mut table = Table::new();
+    assert!(!table.desk.is_deserted(table.now), "nobody waits");
+    table.reader();
+    assert!(table.desk.is_deserted(table.now), "nobody is there");
+    let one = table.seed();
+    assert!(!table.desk.is_deserted(table.now));
+    table.desk.choked(one, table.now);
+    table.pass(CHOKED_OUT - Duration::from_secs(1));
+    assert!(!table.desk.is_deserted(table.now), "most chokes end");
+    table.pass(Duration::from_secs(1));
+    assert!(table.desk.is_deserted(table.now), "this one does not seem to");
+    table.desk.unchoked(one, table.now);
+    assert!(!table.desk.is_deserted(table.now));
+    table.pass(SILENCE + Duration::from_millis(50));
+    assert!(table.desk.is_deserted(table.now), "it is silent");
+    let other = table.seed();
+    assert!(!table.desk.is_deserted(table.now));
+    table.desk.severed(other, table.now);
+    assert!(table.desk.is_deserted(table.now), "it left, and may come back");
+}
+
+#[test]
 fn one_whose_connection_breaks_is_asked_for_nothing_until_it_is_back_and_says_what_it_has() {
     let mut table = Table::new();
     table.reader();
