@@ -353,7 +353,7 @@ struct SwarmArgs {
     #[arg(long, global = true, env = "SWARMCAT_IPV4_ONLY", num_args = 0, default_missing_value = "true",
           value_parser = BoolishValueParser::new())]
     ipv4_only: Option<bool>,
-    /// No DHT, no local discovery, no upload, no name
+    /// No DHT, LSD, PEX, upload, way in or client name
     #[arg(long, global = true, env = "SWARMCAT_PRIVATE", num_args = 0, default_missing_value = "true",
           value_parser = BoolishValueParser::new())]
     private: Option<bool>,

@@ -298,7 +298,7 @@ fn short_help_of_stream() {
           --proxy <socks5://HOST:PORT>  SOCKS5 proxy for peers and HTTP trackers; nothing goes around it
           --bind-device <DEVICE>        Network device to use, such as wg0
           --ipv4-only                   Never use IPv6
-          --private                     No DHT, no local discovery, no upload, no name
+          --private                     No DHT, LSD, PEX, upload, way in or client name
           --min-free <SIZE>             Free disk to leave [default: 5 % of it, 256MiB to 4GiB]
           --max-disk <SIZE>             Disk that all torrents together may take [default: no limit]
 
@@ -363,7 +363,7 @@ fn short_help_of_serve() {
           --proxy <socks5://HOST:PORT>  SOCKS5 proxy for peers and HTTP trackers; nothing goes around it
           --bind-device <DEVICE>        Network device to use, such as wg0
           --ipv4-only                   Never use IPv6
-          --private                     No DHT, no local discovery, no upload, no name
+          --private                     No DHT, LSD, PEX, upload, way in or client name
           --min-free <SIZE>             Free disk to leave [default: 5 % of it, 256MiB to 4GiB]
           --max-disk <SIZE>             Disk that all torrents together may take [default: no limit]
 
