@@ -6,7 +6,7 @@ mod connection;
 
 use std::{
     collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -117,8 +117,8 @@ pub struct Peer {
     shared: Arc<Shared>,
     actor: Option<Actor>,
     visits: Vec<Actor>,
-    /// Its port while it is away, so that nobody else takes it.
-    kept: Option<Socket>,
+    /// Its port, from its start to its end: while it is away, nobody else may take it.
+    port: Socket,
 }
 
 /// What the handle and the connections have in common.
@@ -145,13 +145,9 @@ impl Peer {
             behaviour: watch::Sender::new(behaviour),
             counts: watch::Sender::default(),
         };
-        let mut peer = Self {
-            addr: SocketAddr::new(ip, 0),
-            shared: Arc::new(shared),
-            actor: None,
-            visits: Vec::new(),
-            kept: None,
-        };
+        let port = bound(SocketAddr::new(ip, 0));
+        let addr = port.local_addr().unwrap().as_socket().unwrap();
+        let mut peer = Self { addr, shared: Arc::new(shared), actor: None, visits: Vec::new(), port };
         peer.resume().await;
         peer
     }
@@ -193,7 +189,8 @@ impl Peer {
     pub async fn stop(&mut self) {
         if let Some(actor) = self.actor.take() {
             actor.end().await;
-            self.kept = Some(bound(self.addr));
+            // Linux: it listens no more, and stays bound.
+            self.port.shutdown(Shutdown::Both).unwrap();
         }
         self.visits.clear();
         self.wait_for("the connections of a stopped peer to close", |counts| counts.open == 0).await;
@@ -201,11 +198,9 @@ impl Peer {
 
     /// Comes back on the same port.
     pub async fn resume(&mut self) {
-        let listener = self.kept.take().unwrap_or_else(|| bound(self.addr));
-        listener.listen(1024).unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let (listener, shared) = (std::net::TcpListener::from(listener), self.shared.clone());
-        self.addr = listener.local_addr().unwrap();
+        self.port.listen(1024).unwrap();
+        self.port.set_nonblocking(true).unwrap();
+        let (listener, shared) = (self.port.try_clone().unwrap().into(), self.shared.clone());
         self.actor = Some(Actor::spawn(async move { accept(listener, shared).await }));
     }
 }
