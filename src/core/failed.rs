@@ -491,11 +491,7 @@ impl FailedTable {
 
     /// The entries that still cool down, or with `all` also those that are over; the latest failure last.
     pub fn list(&self, all: bool, now: OffsetDateTime) -> Result<Vec<Listed>, Error> {
-        let unwritten = lock(&self.unwritten).clone();
-        let mut table = self.store.read()?;
-        if !unwritten.entries.is_empty() {
-            Arc::make_mut(&mut table).adopt(unwritten.entries());
-        }
+        let table = self.known()?;
         let listed = table.entries().map(|entry| (entry, entry.remaining(&self.settings, now)));
         let mut listed: Vec<Listed> = listed
             .filter(|(_, remaining)| all || remaining.is_some())
@@ -503,6 +499,22 @@ impl FailedTable {
             .collect();
         listed.sort_by_key(|listed| listed.entry.failed_at);
         Ok(listed)
+    }
+
+    /// How many entries cool down.
+    pub fn count_cooling(&self, now: OffsetDateTime) -> Result<usize, Error> {
+        let table = self.known()?;
+        Ok(table.entries().filter(|entry| entry.remaining(&self.settings, now).is_some()).count())
+    }
+
+    /// What is in the file, and what could not be written to it yet.
+    fn known(&self) -> Result<Arc<Table>, Error> {
+        let unwritten = lock(&self.unwritten).clone();
+        let mut table = self.store.read()?;
+        if !unwritten.entries.is_empty() {
+            Arc::make_mut(&mut table).adopt(unwritten.entries());
+        }
+        Ok(table)
     }
 
     /// How many entries are over, and would go with the next write.
@@ -733,6 +745,7 @@ mod tests {
         fail(&table, 1, NOON);
         let later = NOON + 5 * MINUTE;
         assert_eq!(table.list(false, later).unwrap(), []);
+        assert_eq!((table.count_cooling(NOON).unwrap(), table.count_cooling(later).unwrap()), (1, 0));
         assert_eq!(table.list(true, later).unwrap()[0].remaining, None);
         assert_eq!(table.expired(later).unwrap(), 1);
         assert_eq!(table.purge_expired(later).unwrap(), 1);

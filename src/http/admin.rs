@@ -134,8 +134,9 @@ impl From<Listed> for FailedRow {
 pub async fn failed<L: Library>(site: &Site<L>, ask: &Ask) -> Answered {
     ask.only("GET, HEAD")?;
     let all = ask.switch("all")?;
-    let listed = on_table(site, move |table, now| table.list(all, now)).await?;
-    reply::json(&Failed { failed: listed.into_iter().map(FailedRow::from).collect() })
+    let rows =
+        move |table: &FailedTable, now| Ok(table.list(all, now)?.into_iter().map(FailedRow::from).collect());
+    reply::json(&Failed { failed: on_table(site, rows).await? })
 }
 
 #[derive(Serialize)]
@@ -299,10 +300,10 @@ pub fn health<L: Library>(site: &Site<L>, ask: &Ask) -> Answered {
 /// `GET /metrics`.
 pub async fn metrics<L: Library>(site: &Site<L>, ask: &Ask) -> Answered {
     ask.only("GET, HEAD")?;
-    let cooling = on_table(site, |table, now| table.list(false, now)).await.unwrap_or_default();
+    let cooling = on_table(site, |table, now| table.count_cooling(now)).await.unwrap_or_default();
     let (condition, torrents) = (site.library.condition(), site.torrents());
     let text =
-        site.metrics.exposition(&condition, &torrents, &cooling, site.connections()).map_err(problem)?;
+        site.metrics.exposition(&condition, &torrents, cooling, site.connections()).map_err(problem)?;
     let mut response = Response::new(text.into());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

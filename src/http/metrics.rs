@@ -15,7 +15,7 @@ use super::{
     library::{Condition, TorrentReport, TorrentState},
     server::Counters,
 };
-use crate::core::{Error, failed::Listed};
+use crate::core::Error;
 
 /// Seconds to a first byte: from a file on disk to a cold magnet that is nearly given up.
 const WAITS: [f64; 14] = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0];
@@ -196,7 +196,7 @@ impl Metrics {
         &self,
         condition: &Condition,
         torrents: &[TorrentReport],
-        cooling: &[Listed],
+        cooling: usize,
         connections: usize,
     ) -> Result<String, Error> {
         let level = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
@@ -204,7 +204,7 @@ impl Metrics {
         let open = torrents.iter().filter(|torrent| torrent.state != TorrentState::Searching);
         scraped.torrents.set(level(open.count()));
         scraped.connections.set(level(connections));
-        scraped.cooling.set(level(cooling.len()));
+        scraped.cooling.set(level(cooling));
         scraped.dht_nodes.set(level(condition.dht_nodes.unwrap_or(0)));
         scraped.tasks.set(level(condition.tasks));
         scraped.received.set(condition.received);

@@ -191,6 +191,20 @@ impl Problem {
             .with(header::ALLOW, HeaderValue::from_static(allowed))
     }
 
+    /// 204, the answer to OPTIONS: what is allowed here. Nobody is refused by it.
+    pub fn methods(allowed: &'static str) -> Self {
+        let problem = Self::new(StatusCode::NO_CONTENT, "options", "");
+        match HeaderValue::try_from(format!("{allowed}, OPTIONS")) {
+            Ok(allowed) => problem.with(header::ALLOW, allowed),
+            Err(_) => problem,
+        }
+    }
+
+    /// Whether somebody is refused.
+    pub fn is_refusal(&self) -> bool {
+        self.status != StatusCode::NO_CONTENT
+    }
+
     /// 405; only `GET` and `HEAD` are ever allowed on a file.
     pub fn read_only() -> Self {
         Self::method_not_allowed("GET, HEAD")
@@ -219,11 +233,15 @@ impl Problem {
 
     /// The answer, with its body.
     pub fn into_response(self) -> Response {
-        let body = serde_json::json!({ "error": self.error, "message": self.message, "type": self.kind });
-        let mut response = Response::new(body.to_string().into());
+        let mut response = Response::default();
         *response.status_mut() = self.status;
+        response.headers_mut().extend(self.headers);
+        if self.status == StatusCode::NO_CONTENT {
+            return response;
+        }
+        let body = serde_json::json!({ "error": self.error, "message": self.message, "type": self.kind });
+        *response.body_mut() = body.to_string().into();
         let headers = response.headers_mut();
-        headers.extend(self.headers);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -110,8 +110,12 @@ impl Ask {
         }
     }
 
-    /// Refuses every method but these; HEAD goes with GET.
+    /// Refuses every method but these; HEAD goes with GET, and OPTIONS is told which they are. The first thing that a route
+    /// asks: who sends OPTIONS has shown no token.
     pub fn only(&self, allowed: &'static str) -> Result<(), Problem> {
+        if self.method == Method::OPTIONS {
+            return Err(Problem::methods(allowed));
+        }
         let method = if self.method == Method::HEAD { "GET" } else { self.method.as_str() };
         if allowed.split(", ").any(|one| one == method) {
             return Ok(());
@@ -166,7 +170,7 @@ impl<L: Library> Handler for Proxy<L> {
         let (method, headers) = (parts.method.clone(), parts.headers.clone());
         let response = match self.site.guard.admit(&parts, &query, &arrival) {
             Err(problem) => self.site.refuse(problem),
-            Ok(_) if method == Method::OPTIONS => options(&headers),
+            Ok(_) if method == Method::OPTIONS && parts.uri.path() == "*" => options(),
             Ok(visitor) => match add::body(&parts, body).await {
                 Err(problem) => self.site.refuse(problem),
                 Ok(body) => {
@@ -228,12 +232,9 @@ fn preflight(headers: &mut HeaderMap, asked: &HeaderMap) {
     }
 }
 
-fn options(_asked: &HeaderMap) -> Response {
-    let mut response = Response::default();
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    let methods = HeaderValue::from_static("GET, HEAD, POST, DELETE, OPTIONS");
-    response.headers_mut().insert(ALLOW, methods);
-    response
+/// Of the server as a whole.
+fn options() -> Response {
+    Problem::methods("GET, HEAD, POST, DELETE").into_response()
 }
 
 impl<L: Library> Site<L> {
@@ -259,7 +260,9 @@ impl<L: Library> Site<L> {
 impl<L> Site<L> {
     /// The answer to a request that is not served, counted.
     pub fn refuse(&self, problem: Problem) -> Response {
-        self.metrics.refused(problem.kind());
+        if problem.is_refusal() {
+            self.metrics.refused(problem.kind());
+        }
         problem.into_response()
     }
 }

@@ -598,6 +598,7 @@ async fn every_path_says_what_it_takes() {
         assert_eq!(answer.kind(), "bad_request");
         let options = world.ask("OPTIONS", &target, "Origin: https://evil.example\r\n").await;
         assert_eq!((options.status, options.body.len()), (204, 0));
+        assert_eq!(options.headers["allow"], format!("{allowed}, OPTIONS"), "{target}");
         assert!(options.headers.keys().all(|name| !name.starts_with("access-control-")), "{target}");
     }
     let nowhere = [
@@ -616,6 +617,15 @@ async fn every_path_says_what_it_takes() {
         let answer = world.get(target).await;
         assert_eq!((answer.status, answer.kind().as_str()), (404, "not_found"), "{target}");
     }
+    for target in ["/x", "/page", "/stream", "/admin", "/torrents/a/b"] {
+        assert_eq!(world.ask("OPTIONS", target, "").await.status, 404, "{target}");
+    }
+    let host = world.address;
+    let server = format!("OPTIONS * HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let server = Answer::parse(&world.raw(&server).await);
+    assert_eq!((server.status, server.headers["allow"].as_str()), (204, "GET, HEAD, POST, DELETE, OPTIONS"));
+    let metrics = String::from_utf8_lossy(&world.get("/metrics").await.body).into_owned();
+    assert!(metrics.contains("\"not_found\"") && !metrics.contains("\"options\""), "{metrics}");
 }
 
 #[tokio::test]
