@@ -6,7 +6,7 @@ mod connection;
 
 use std::{
     collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -117,8 +117,8 @@ pub struct Peer {
     shared: Arc<Shared>,
     actor: Option<Actor>,
     visits: Vec<Actor>,
-    /// Its port, from its start to its end: while it is away, nobody else may take it.
-    port: Socket,
+    /// Its port while it is away, so that nobody else takes it.
+    kept: Option<Socket>,
 }
 
 /// What the handle and the connections have in common.
@@ -145,9 +145,13 @@ impl Peer {
             behaviour: watch::Sender::new(behaviour),
             counts: watch::Sender::default(),
         };
-        let port = bound(SocketAddr::new(ip, 0));
-        let addr = port.local_addr().unwrap().as_socket().unwrap();
-        let mut peer = Self { addr, shared: Arc::new(shared), actor: None, visits: Vec::new(), port };
+        let mut peer = Self {
+            addr: SocketAddr::new(ip, 0),
+            shared: Arc::new(shared),
+            actor: None,
+            visits: Vec::new(),
+            kept: None,
+        };
         peer.resume().await;
         peer
     }
@@ -189,8 +193,7 @@ impl Peer {
     pub async fn stop(&mut self) {
         if let Some(actor) = self.actor.take() {
             actor.end().await;
-            // Linux: it listens no more, and stays bound.
-            self.port.shutdown(Shutdown::Both).unwrap();
+            self.kept = Some(bound(self.addr));
         }
         self.visits.clear();
         self.wait_for("the connections of a stopped peer to close", |counts| counts.open == 0).await;
@@ -198,9 +201,11 @@ impl Peer {
 
     /// Comes back on the same port.
     pub async fn resume(&mut self) {
-        self.port.listen(1024).unwrap();
-        self.port.set_nonblocking(true).unwrap();
-        let (listener, shared) = (self.port.try_clone().unwrap().into(), self.shared.clone());
+        let listener = self.kept.take().unwrap_or_else(|| bound(self.addr));
+        listener.listen(1024).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let (listener, shared) = (std::net::TcpListener::from(listener), self.shared.clone());
+        self.addr = listener.local_addr().unwrap();
         self.actor = Some(Actor::spawn(async move { accept(listener, shared).await }));
     }
 }
