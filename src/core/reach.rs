@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashSet,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
 use url::Url;
@@ -54,6 +54,17 @@ impl Reach {
     /// Whether an address that nobody vouches for may be reached.
     pub fn address(&self, address: IpAddr) -> bool {
         !self.public_only || !is_inside(address)
+    }
+}
+
+/// Whom an address stands for: one customer has a whole IPv6 /64.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        v4 => v4,
     }
 }
 

@@ -232,6 +232,15 @@ pub fn in_a_failure(peers: &[PeerReport]) -> String {
     most_frequent(peers, MOST_IN_FAILURE, |_| true).iter().map(words).collect::<Vec<_>>().join(", ")
 }
 
+/// A failure for which some peers were there: what they did instead of sending data.
+pub fn no_data(within: Duration, peers: &[PeerReport]) -> String {
+    let within = humantime::format_duration(within);
+    match in_a_failure(peers) {
+        nobody if nobody.is_empty() => format!("peers answered, but no data came within {within}"),
+        peers => format!("peers answered, but no data came within {within} ({peers})"),
+    }
+}
+
 fn whole(time: Duration) -> humantime::FormattedDuration {
     humantime::format_duration(Duration::from_secs(time.as_secs()))
 }

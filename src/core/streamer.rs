@@ -489,16 +489,8 @@ impl Attempt<'_> {
             None => Err(Error::Failed {
                 info_hash: self.info_hash(),
                 kind: FailureKind::Timeout,
-                reason: self.no_data(waits.timeout),
+                reason: reasons::no_data(waits.timeout, &self.status.borrow().peers),
             }),
-        }
-    }
-
-    fn no_data(&self, within: Duration) -> String {
-        let within = humantime::format_duration(within);
-        match reasons::in_a_failure(&self.status.borrow().peers) {
-            nobody if nobody.is_empty() => format!("peers answered, but no data came within {within}"),
-            peers => format!("peers answered, but no data came within {within} ({peers})"),
         }
     }
 

@@ -1,14 +1,13 @@
 //! So many of something per minute and address. Pure: the time is an argument.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
-    time::Duration,
-};
+use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::core::sync::{Mutex, lock};
+use crate::core::{
+    reach::network,
+    sync::{Mutex, lock},
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -71,17 +70,6 @@ impl Limiter {
 
     fn each(&self) -> Duration {
         MINUTE / self.per_minute
-    }
-}
-
-/// One customer has a whole IPv6 /64.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        v4 => v4,
     }
 }
 

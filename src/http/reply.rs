@@ -233,10 +233,10 @@ impl Problem {
 
     /// The answer, with its body.
     pub fn into_response(self) -> Response {
-        let mut response = Response::default();
+        let (mut response, refused) = (Response::default(), self.is_refusal());
         *response.status_mut() = self.status;
         response.headers_mut().extend(self.headers);
-        if self.status == StatusCode::NO_CONTENT {
+        if !refused {
             return response;
         }
         let body = serde_json::json!({ "error": self.error, "message": self.message, "type": self.kind });

@@ -33,8 +33,6 @@ const METADATA_PIECE: usize = 16 * 1024;
 const OUR_UT_METADATA: u8 = librqbit_peer_protocol::MY_EXTENDED_UT_METADATA;
 /// And for `ut_pex` messages.
 pub const OUR_UT_PEX: u8 = librqbit_peer_protocol::MY_EXTENDED_UT_PEX;
-/// `id` of an extended message (BEP 10).
-const EXTENDED: u8 = 20;
 /// Metadata pieces asked for at once: 256 KiB, one ordinary round trip's worth on a fast peer.
 const PIPELINE: usize = 16;
 
@@ -229,7 +227,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Greeted<S> {
         loop {
             while let Some(message) = self.next_message()? {
                 let extended = match &message[4..] {
-                    [EXTENDED, number, payload @ ..] => Some((*number, payload.to_vec())),
+                    [wire::EXTENDED, number, payload @ ..] => Some((*number, payload.to_vec())),
                     _ => None,
                 };
                 if !matches!(extended, Some((OUR_UT_METADATA, _))) {

@@ -625,7 +625,7 @@ impl Call {
 
     /// The same with one that made the call itself.
     async fn answer(self, guest: Guest) -> Result<Option<Vec<u8>>, Unhelpful> {
-        let Guest { address, stream, hello, back, .. } = guest;
+        let Guest { address, stream, hello, back } = guest;
         let mut greeted = handshake::answer(stream, hello, self.info_hash, self.peer_id).await?;
         self.tally.timeline.pass(Milestone::Peer);
         self.tally.visitors.fetch_add(1, Relaxed);

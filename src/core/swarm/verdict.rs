@@ -42,10 +42,11 @@ pub fn judge(info_hash: InfoHash, seen: &Evidence, peers: &[PeerReport], waited:
     if seen.is_offline() {
         return Error::Offline("no DHT node, no tracker and no peer ever answered".into());
     }
-    let after = humantime::format_duration(Duration::from_secs(waited.as_secs().max(1)));
+    let waited = Duration::from_secs(waited.as_secs().max(1));
+    let after = humantime::format_duration(waited);
     let why = reasons::in_a_failure(peers);
     let (kind, reason) = if seen.peers_greeted > 0 {
-        (FailureKind::Timeout, format!("peers answered, but no data came within {after} ({why})"))
+        (FailureKind::Timeout, reasons::no_data(waited, peers))
     } else if seen.peers_reached > 0 {
         let peers = plural(seen.peers_reached);
         (

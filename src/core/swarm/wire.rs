@@ -41,6 +41,9 @@ pub enum Frame<'a> {
 #[error("it sent a malformed message")]
 pub struct Malformed;
 
+/// `id` of an extended message (BEP 10).
+pub const EXTENDED: u8 = 20;
+
 /// How long the frame is that `bytes` begin with, once all of it is there; more than `most` bytes are malformed.
 pub fn frame_len(bytes: &[u8], most: u32) -> Result<Option<usize>, Malformed> {
     let Some(len) = bytes.first_chunk::<4>().map(|len| u32::from_be_bytes(*len)) else { return Ok(None) };
@@ -67,15 +70,15 @@ pub fn parse(frame: &[u8]) -> Result<Frame<'_>, Malformed> {
             Frame::Piece(word(rest, 0), word(rest, 1), rest.len() as u32 - 8)
         }
         [8, rest @ ..] if rest.len() == 12 => Frame::Cancel(word(rest, 0), word(rest, 1), word(rest, 2)),
-        [20, number, payload @ ..] => Frame::Extended(*number, payload),
-        [0..=8 | 20, ..] => return Err(Malformed),
+        [EXTENDED, number, payload @ ..] => Frame::Extended(*number, payload),
+        [0..=8 | EXTENDED, ..] => return Err(Malformed),
         _ => Frame::Unknown,
     })
 }
 
 /// Whether a frame is an extended message (BEP 10), well formed or not.
 pub fn is_extended(frame: &[u8]) -> bool {
-    frame.get(4) == Some(&20)
+    frame.get(4) == Some(&EXTENDED)
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {
@@ -123,7 +126,7 @@ pub fn bitfield(bits: &[u8]) -> Vec<u8> {
 /// An extended message (BEP 10).
 pub fn extended(number: u8, payload: &[u8]) -> Vec<u8> {
     let mut message = (payload.len() as u32 + 2).to_be_bytes().to_vec();
-    message.extend_from_slice(&[20, number]);
+    message.extend_from_slice(&[EXTENDED, number]);
     message.extend_from_slice(payload);
     message
 }

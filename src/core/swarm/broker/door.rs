@@ -18,8 +18,9 @@ use librqbit_dualstack_sockets::{BindOpts, TcpListener};
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Exchange, Floor, Met, carry};
+use super::{Exchange, Floor, carry, link::Far};
 use crate::core::{
+    reach::network,
     settings::SwarmSettings,
     source::InfoHash,
     swarm::{
@@ -108,7 +109,7 @@ struct Ticket {
 impl Porch {
     /// Whoever says nothing the longest makes room.
     fn enter(porch: &Arc<Self>, address: IpAddr) -> Ticket {
-        let (mut waiting, host) = (lock(&porch.0), host_of(address));
+        let (mut waiting, host) = (lock(&porch.0), network(address));
         let from_there = waiting.queue.iter().filter(|(_, other, _)| *other == host).count();
         let gives_way = match (from_there >= MOST_FROM_ONE, waiting.queue.len() >= MOST_WAITING) {
             (true, _) => waiting.queue.iter().position(|(_, other, _)| *other == host),
@@ -128,14 +129,6 @@ impl Porch {
 impl Drop for Ticket {
     fn drop(&mut self) {
         lock(&self.porch.0).queue.retain(|(number, ..)| *number != self.number);
-    }
-}
-
-/// Who has one IPv6 address has at least 2^64 of them.
-fn host_of(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 
@@ -183,16 +176,9 @@ impl Visit {
         if !admitted.greeted {
             handshake::say(&mut stream, &answer).await?;
         }
-        let met = Met {
-            exchange,
-            address: self.address,
-            peer: stream,
-            heard: admitted.heard,
-            hello: answer,
-            road: None,
-            visiting: true,
-        };
-        Err(carry(met, librqbit).await.into())
+        let far =
+            Far { address: self.address, line: stream, heard: admitted.heard, hello: answer, road: None };
+        Err(carry(exchange, far, librqbit).await.into())
     }
 
     /// To the torrent that it wants, or through a search for it.

@@ -56,19 +56,17 @@ const SILENT: Duration = Duration::from_secs(6);
 const HELD: Duration = Duration::from_secs(60);
 
 /// The far end of a link, after the handshakes.
-pub struct Far {
+pub struct Far<L = Line> {
     /// Where it is.
     pub address: SocketAddr,
     /// The connection.
-    pub line: Line,
+    pub line: L,
     /// What it sent since its handshake.
     pub heard: BytesMut,
     /// What it was told in ours.
     pub hello: Hello,
-    /// The way to it, if it can be dialled.
+    /// The way to it; none to one that dialled us.
     pub road: Option<Box<dyn Road>>,
-    /// Whether it dialled us.
-    pub visiting: bool,
 }
 
 /// A link.
@@ -137,14 +135,12 @@ impl Link {
     /// Carries it until one side leaves for good.
     pub async fn carry(exchange: Arc<Exchange>, far: Far, librqbit: Line) -> End {
         let (key, orders) = exchange.join(far.address);
-        if far.visiting {
+        let visiting = far.road.is_none();
+        if visiting {
             exchange.tell(|desk, _| desk.came_in(key));
         }
-        let discretion = Discretion {
-            peer_exchange: exchange.peer_exchange,
-            peer: far.address.ip(),
-            visiting: far.visiting,
-        };
+        let discretion =
+            Discretion { peer_exchange: exchange.peer_exchange, peer: far.address.ip(), visiting };
         let now = Instant::now();
         let mut link = Link {
             exchange,

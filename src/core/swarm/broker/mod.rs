@@ -247,9 +247,9 @@ async fn attend(mut librqbit: TcpStream, floor: Arc<Floor>) {
     }
     floor.note(to, PeerState::Connecting, None);
     let (state, why) = match floor.reach(&mut librqbit, to).await {
-        Ok(met) => {
+        Ok((exchange, far)) => {
             lock(&floor.absent).remove(&to);
-            (PeerState::Left, Reason::Left(carry(met, librqbit).await))
+            (PeerState::Left, Reason::Left(carry(exchange, far, librqbit).await))
         }
         Err(error) => (PeerState::Refused, Reason::from(&error)),
     };
@@ -257,24 +257,13 @@ async fn attend(mut librqbit: TcpStream, floor: Arc<Floor>) {
     floor.note(to, state, Some(why));
 }
 
-/// A peer that was greeted, on the runtime that it was dialled on.
-struct Met {
-    exchange: Arc<Exchange>,
-    address: SocketAddr,
-    peer: TcpStream,
-    heard: BytesMut,
-    hello: Hello,
-    road: Option<Box<dyn Road>>,
-    visiting: bool,
-}
-
-/// Carries a link on its torrent's runtime; why it ended.
-async fn carry(met: Met, librqbit: TcpStream) -> String {
-    let runtime = met.exchange.runtime().clone();
+/// Carries a link on its torrent's runtime, wherever its ends were met; why it ended.
+async fn carry(exchange: Arc<Exchange>, far: Far<TcpStream>, librqbit: TcpStream) -> String {
+    let runtime = exchange.runtime().clone();
     let carrying = async move {
-        let Met { exchange, address, peer, heard, hello, road, visiting } = met;
-        let (librqbit, line) = (moved_here(librqbit)?, moved_here(peer)?);
-        let far = Far { address, line, heard, hello, road, visiting };
+        let Far { address, line, heard, hello, road } = far;
+        let (librqbit, line) = (moved_here(librqbit)?, moved_here(line)?);
+        let far = Far { address, line, heard, hello, road };
         Ok::<_, io::Error>(Link::carry(exchange, far, librqbit).await)
     };
     match AbortOnDropHandle::new(runtime.spawn(carrying)).await {
@@ -305,7 +294,11 @@ impl Floor {
     }
 
     /// Greets a peer for librqbit.
-    async fn reach(&self, librqbit: &mut TcpStream, to: SocketAddr) -> io::Result<Met> {
+    async fn reach(
+        &self,
+        librqbit: &mut TcpStream,
+        to: SocketAddr,
+    ) -> io::Result<(Arc<Exchange>, Far<TcpStream>)> {
         librqbit.set_nodelay(true)?;
         let dialled = match (self.is_banned_everywhere(to), self.lobby.knows(to)) {
             (true, _) => Err(Reason::Liar.into()),
@@ -322,11 +315,11 @@ impl Floor {
         let exchange = info_hash.and_then(|hash| self.exchange(hash));
         let exchange = exchange.ok_or_else(|| io::Error::other("nobody wants that torrent"))?;
         let greeted = info_hash.and_then(|hash| self.lobby.take(hash, to));
-        let (peer, answer, heard) = match (dialled, greeted) {
+        let (line, answer, heard) = match (dialled, greeted) {
             (None, Some(greeted)) => {
                 let answer = greeted.hello;
-                let (peer, heard) = greeted.into_parts();
-                (peer, answer, heard)
+                let (line, heard) = greeted.into_parts();
+                (line, answer, heard)
             }
             (Some(peer), _) => unless_gone(librqbit, greet(peer, &hello)).await?,
             (None, None) => {
@@ -336,7 +329,7 @@ impl Floor {
         };
         handshake::say(librqbit, &answer).await?;
         let road: Option<Box<dyn Road>> = Some(Box::new(self.dialer.clone()));
-        Ok(Met { exchange, address: to, peer, heard, hello, road, visiting: false })
+        Ok((exchange, Far { address: to, line, heard, hello, road }))
     }
 
     fn exchange(&self, info_hash: InfoHash) -> Option<Arc<Exchange>> {

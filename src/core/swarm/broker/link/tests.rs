@@ -110,7 +110,6 @@ impl Stage {
             heard: BytesMut::new(),
             hello: hello(7),
             road: (!visiting).then(|| Box::new(street.clone()) as Box<dyn Road>),
-            visiting,
         };
         let link = tokio::spawn(Link::carry(exchange.clone(), far, near.into()));
         let told = Arc::default();
