@@ -142,6 +142,9 @@ const ATTACKS: [(&str, &[&str], bool); 4] = [
     ("ranges", &["-R", "-t", "GET", "-b", "3000"], false),
     ("reads", &["-X", "-w", "1", "-y", "512", "-z", "5", "-k", "3"], true),
 ];
+/// Whoever attacks takes of the processors what the server and its good client leave: what such a client loses is then what
+/// the server does for the attack, and not what slowhttptest does for itself.
+const LAST_IN_LINE: [&str; 3] = ["chrt", "--idle", "0"];
 /// How long an attack lasts, and how long its last connection may.
 const ATTACK: Duration = Duration::from_secs(60);
 const LET_GO: Duration = Duration::from_secs(30);
@@ -169,7 +172,7 @@ async fn attacked(serve: &Serve, torrent: &Torrent, how: &[&str], stays: bool, m
     let (count, rate) = (most.to_string(), (most / 5).to_string());
     let url = if how[0] == "-B" { serve.url("/admin/failed-torrents/clear") } else { serve.file(torrent) };
     let line = ["slowhttptest", "-c", &count, "-r", &rate, "-l", "60", "-u", &url];
-    let mut attacking = Client::start(&[&line, how].concat());
+    let mut attacking = Client::start(&[&LAST_IN_LINE[..], &line, how].concat());
     let (began, mut there, mut fetched, mut free) = (Instant::now(), 0.0_f64, 0, None);
     while began.elapsed() < ATTACK && attacking.0.try_wait().unwrap().is_none() {
         let now = a_good_client(serve, torrent).await;
