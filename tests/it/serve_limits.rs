@@ -116,10 +116,14 @@ async fn where_files_are_few_clients_and_peers_leave_each_other_enough() {
         let stream = serve.send("GET", &path(&torrent), &lines).await;
         clients.spawn(told_or_served(stream, torrent.clone(), start));
     }
-    while serve.metric("swarmcat_connections").await < 87.0 || clients.try_join_next().is_none() {
+    let open = || peers.iter().map(|peer| peer.counts().open).sum::<usize>();
+    while serve.metric("swarmcat_connections").await < 87.0
+        || clients.try_join_next().is_none()
+        || open() == 0
+    {
         tokio::task::yield_now().await;
     }
-    let open: usize = peers.iter().map(|peer| peer.counts().open).sum();
+    let open = open();
     assert!((1..=2 * 16).contains(&open), "{open} peers, those that were greeted and wait included");
     let files = serve.files();
     assert!(files < FILES, "{files}");
@@ -165,6 +169,7 @@ async fn whoever_does_not_say_what_it_wants_gives_way_and_is_told_so() {
         );
         there.push_back(hesitant(&serve).await);
     }
+    drop(there);
     serve.stop().await;
 }
 
