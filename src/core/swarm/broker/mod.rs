@@ -50,6 +50,8 @@ pub(crate) mod fuzzing;
 mod index;
 mod line;
 mod link;
+#[cfg(all(test, feature = "models"))]
+mod models;
 mod outbox;
 mod peers;
 mod picker;
