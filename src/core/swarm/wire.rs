@@ -133,9 +133,6 @@ pub fn extended(number: u8, payload: &[u8]) -> Vec<u8> {
 
 /// Nothing; the connection is alive.
 pub const KEEP_ALIVE: [u8; 4] = [0; 4];
-/// We answer no more requests.
-#[cfg(test)]
-pub const CHOKE: [u8; 5] = [0, 0, 0, 1, 0];
 /// We answer requests.
 pub const UNCHOKE: [u8; 5] = [0, 0, 0, 1, 1];
 /// We want something.

@@ -44,6 +44,8 @@ use crate::core::{
 const PIECE_LEN: u32 = BLOCK + 10;
 const LEN: u64 = 2 * PIECE_LEN as u64;
 const BLOCKS: usize = 4;
+/// A peer answers no more requests.
+const CHOKE: [u8; 5] = [0, 0, 0, 1, 0];
 /// So often nobody does anything before time passes: seldom enough that those who can act do.
 const IDLE_TURNS: usize = 40;
 
@@ -103,7 +105,7 @@ impl Script {
                     }
                     Then::Chokes => {
                         asked.clear();
-                        line.write_all(&wire::CHOKE).await?;
+                        line.write_all(&CHOKE).await?;
                         shuttle::future::yield_now().await;
                         line.write_all(&wire::UNCHOKE).await?;
                     }
