@@ -25,7 +25,7 @@ use tokio::{
 };
 
 use super::{
-    desk::Order,
+    desk::{Arrival, Order},
     picker::Head,
     pieces::{BLOCK, Block, PeerKey},
     *,
@@ -59,13 +59,15 @@ fn metainfo() -> Arc<Metainfo> {
     METAINFO.get_or_init(|| Arc::new(sample(PIECE_LEN, &[LEN], payload()))).clone()
 }
 
+fn address(peer: u8) -> SocketAddr {
+    ([192, 0, 2, peer], 6881).into()
+}
+
 /// What a peer does.
 #[derive(Clone, Copy)]
 struct Script {
-    /// So many blocks it brings as it is asked,
-    brings: usize,
-    /// and then it does this.
-    then: Then,
+    /// So many blocks it brings as it is asked, and then it does this; after the last of it, it brings all that it is asked.
+    acts: &'static [(usize, Then)],
     /// Its blocks are not those of the torrent.
     lies: bool,
 }
@@ -81,14 +83,17 @@ enum Then {
     Sleeps(Duration),
 }
 
-const HONEST: Script = Script { brings: usize::MAX, then: Then::Leaves, lies: false };
-
 impl Script {
+    const fn honest(acts: &'static [(usize, Then)]) -> Self {
+        Script { acts, lies: false }
+    }
+
     /// Plays it to its end, or to the line's.
-    async fn play(mut self, mut line: DuplexStream) -> std::io::Result<()> {
+    async fn play(self, mut line: DuplexStream) -> io::Result<()> {
         line.write_all(&[&wire::bitfield(&[0xc0])[..], &wire::UNCHOKE].concat()).await?;
-        let mut inbox = BytesMut::new();
-        let mut asked = VecDeque::new();
+        let (mut inbox, mut asked) = (BytesMut::new(), VecDeque::new());
+        let mut acts = self.acts.iter().copied();
+        let mut act = acts.next();
         loop {
             let read = line.read_buf(&mut inbox);
             let heard = if asked.is_empty() { Some(read.await) } else { read.now_or_never() };
@@ -96,24 +101,13 @@ impl Script {
                 return Ok(());
             }
             hear(&mut inbox, &mut asked);
-            if self.brings == 0 {
-                match self.then {
-                    Then::Leaves => return Ok(()),
-                    Then::Closes => {
-                        line.shutdown().await?;
-                        return line.read_to_end(&mut Vec::new()).await.map(drop);
-                    }
-                    Then::Chokes => {
-                        asked.clear();
-                        line.write_all(&CHOKE).await?;
-                        shuttle::future::yield_now().await;
-                        line.write_all(&wire::UNCHOKE).await?;
-                    }
-                    Then::Sleeps(long) => tokio::time::sleep(long).await,
+            if let Some((0, then)) = act {
+                if then.happens(&mut line, &mut asked).await? {
+                    return Ok(());
                 }
-                self.brings = usize::MAX;
+                act = acts.next();
             } else if let Some(block) = asked.pop_front() {
-                self.brings -= 1;
+                act = act.map(|(brings, then)| (brings - 1, then));
                 line.write_all(&self.answer(block)).await?;
                 shuttle::future::yield_now().await;
             }
@@ -131,6 +125,28 @@ impl Script {
 
 /// Piece, offset, length.
 type Words = (u32, u32, u32);
+
+impl Then {
+    /// Whether that was the end.
+    async fn happens(self, line: &mut DuplexStream, asked: &mut VecDeque<Words>) -> io::Result<bool> {
+        match self {
+            Then::Leaves => return Ok(true),
+            Then::Closes => {
+                line.shutdown().await?;
+                line.read_to_end(&mut Vec::new()).await?;
+                return Ok(true);
+            }
+            Then::Chokes => {
+                asked.clear();
+                line.write_all(&CHOKE).await?;
+                shuttle::future::yield_now().await;
+                line.write_all(&wire::UNCHOKE).await?;
+            }
+            Then::Sleeps(long) => tokio::time::sleep(long).await,
+        }
+        Ok(false)
+    }
+}
 
 /// Takes a peer's requests in, and back.
 fn hear(inbox: &mut BytesMut, asked: &mut VecDeque<Words>) {
@@ -152,7 +168,7 @@ struct Librqbit {
 }
 
 impl Librqbit {
-    async fn play(self, mut line: DuplexStream) -> std::io::Result<()> {
+    async fn play(self, mut line: DuplexStream) -> io::Result<()> {
         let Librqbit { exchange, wants, given } = self;
         let geometry = exchange.geometry();
         let blocks = (0..geometry.blocks(wants)).map(|index| Block { piece: wants, index });
@@ -234,7 +250,7 @@ impl Stage {
     /// A link to a peer, on which librqbit wants a piece; how many blocks it was given.
     fn link(&self, peer: u8, script: Script, road: Option<Box<dyn Road>>, wants: u32) -> Arc<AtomicUsize> {
         let ((ours, theirs), (near, librqbit)) = (duplex(1 << 20), duplex(1 << 20));
-        let address = ([192, 0, 2, peer], 6881).into();
+        let address = address(peer);
         let visiting = road.is_none();
         let far = Far { address, line: ours.into(), heard: BytesMut::new(), hello: [0; 68], road };
         let carrying = Link::carry(self.exchange.clone(), far, near.into());
@@ -265,9 +281,7 @@ impl Stage {
         assert!(there == payload(), "what was verified was written over");
         let exchange = self.exchange;
         drop(self.tasks);
-        while Arc::strong_count(&exchange) > 1 {
-            thread::yield_now();
-        }
+        until_all_are_gone(&exchange);
         exchange
     }
 
@@ -282,6 +296,13 @@ impl Stage {
 
     fn describe(&self) -> String {
         self.exchange.tell(|desk, _| format!("{}\n{}", desk.describe(0), desk.describe(1)))
+    }
+}
+
+/// Until nobody but this model has to do with it.
+fn until_all_are_gone(exchange: &Arc<Exchange>) {
+    while Arc::strong_count(exchange) > 1 {
+        thread::yield_now();
     }
 }
 
@@ -308,7 +329,7 @@ impl Road for Street {
 }
 
 fn dialled() -> Option<Box<dyn Road>> {
-    Some(Box::new(Street(HONEST)))
+    Some(Box::new(Street(Script::honest(&[]))))
 }
 
 const TICK: Duration = Duration::from_millis(50);
@@ -320,13 +341,11 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 fn what_a_peer_leaves_behind_is_brought_by_another() {
     explore_in_time(|clock| {
         let stage = Stage::set(clock, TICK, AT_ONCE);
-        stage.link(1, Script { brings: 1, then: Then::Leaves, lies: false }, None, 0);
-        let chokes = stage.link(2, Script { brings: 1, then: Then::Chokes, lies: false }, dialled(), 0);
-        let stays = stage.link(3, HONEST, None, 1);
+        stage.link(1, Script::honest(&[(1, Then::Leaves)]), None, 0);
+        let chokes = stage.link(2, Script::honest(&[(1, Then::Chokes)]), dialled(), 0);
+        let stays = stage.link(3, Script::honest(&[]), None, 1);
         let exchange = stage.ends(&[&chokes, &stays]);
-        exchange
-            .tell(|desk, _| assert_eq!((desk.tally().taken, desk.tally().bad), (LEN, 0), "each block once"));
-        assert_eq!(exchange.content().written(), LEN);
+        assert_done_once(&exchange);
     });
 }
 
@@ -334,14 +353,11 @@ fn what_a_peer_leaves_behind_is_brought_by_another() {
 fn a_bad_piece_is_brought_anew_and_nothing_bad_is_written_later() {
     explore_in_time(|clock| {
         let stage = Stage::set(clock, TICK, AT_ONCE);
-        stage.link(1, Script { lies: true, ..HONEST }, None, 0);
-        let honest = stage.link(2, HONEST, dialled(), 0);
-        let other = stage.link(3, HONEST, None, 1);
-        let exchange = stage.ends(&[&honest, &other]);
-        assert!(
-            !exchange.is_banned(([192, 0, 2, 2], 6881).into())
-                && !exchange.is_banned(([192, 0, 2, 3], 6881).into())
-        );
+        stage.link(1, Script { acts: &[], lies: true }, None, 0);
+        let honest = stage.link(2, Script::honest(&[]), dialled(), 0);
+        stage.link(3, Script::honest(&[(3, Then::Leaves)]), None, 1);
+        let exchange = stage.ends(&[&honest]);
+        assert!(![2, 3].iter().any(|peer| exchange.is_banned(address(*peer))), "no bystander is blamed");
     });
 }
 
@@ -349,19 +365,19 @@ fn a_bad_piece_is_brought_anew_and_nothing_bad_is_written_later() {
 fn what_a_silent_peer_brings_after_all_is_nobodys_twice() {
     explore_in_time(|clock| {
         let stage = Stage::set(clock, 10 * TICK, Duration::from_secs(30));
-        let sleeps = Then::Sleeps(Duration::from_secs(7));
-        let late = stage.link(1, Script { brings: 1, then: sleeps, lies: false }, None, 0);
-        let later = stage.link(2, Script { brings: 2, then: sleeps, lies: false }, dialled(), 1);
+        const SLEEPS: Then = Then::Sleeps(Duration::from_secs(7));
+        let late = stage.link(1, Script::honest(&[(1, SLEEPS)]), None, 0);
+        let later = stage.link(2, Script::honest(&[(2, SLEEPS)]), dialled(), 1);
         let exchange = stage.ends(&[&late, &later]);
         assert_done_once(&exchange);
     });
 }
 
 #[test]
-fn a_peer_that_comes_back_goes_on() {
+fn one_peer_alone_goes_on_after_a_choke_and_when_it_comes_back() {
     explore_in_time(|clock| {
-        let stage = Stage::set(clock, 5 * TICK, Duration::from_secs(10));
-        let first = stage.link(1, Script { brings: 1, then: Then::Closes, lies: false }, dialled(), 0);
+        let stage = Stage::set(clock, 5 * TICK, AT_ONCE);
+        let first = stage.link(1, Script::honest(&[(1, Then::Chokes), (1, Then::Closes)]), dialled(), 0);
         let exchange = stage.ends(&[&first]);
         assert_done_once(&exchange);
     });
@@ -380,41 +396,74 @@ fn heard(mut orders: UnboundedReceiver<Order>) -> BTreeSet<Block> {
     asked
 }
 
+/// A torrent with nobody, but for those whom a model lets speak for links.
+fn bare() -> (TempDir, Arc<Exchange>) {
+    let dir = memory_dir();
+    let content = Arc::new(Content::open(dir.path(), metainfo()));
+    content.set_len(0, LEN).unwrap();
+    let runtime = tokio::runtime::Handle::current();
+    (dir, Exchange::new(content, runtime, Arc::default(), Arc::default(), true))
+}
+
+/// A reader that takes all.
+const READER: Head = Head { needs: 0, end: LEN, runway: 0, pace: None };
+
+/// A peer has all, and lets us ask.
+fn opens(exchange: &Arc<Exchange>, key: PeerKey) {
+    exchange.tell(|desk, now| desk.has_all_of(key, &[0xc0], now));
+    exchange.tell(|desk, now| desk.unchoked(key, now));
+}
+
 #[test]
 fn no_order_overtakes_another() {
     explore_in_time(|_| {
-        let dir = memory_dir();
-        let content = Arc::new(Content::open(dir.path(), metainfo()));
-        content.set_len(0, LEN).unwrap();
-        let runtime = tokio::runtime::Handle::current();
-        let exchange = Exchange::new(content.clone(), runtime, Arc::default(), Arc::default(), true);
-        let (one, its_orders) = exchange.join(([192, 0, 2, 1], 6881).into());
-        let opens = |exchange: &Arc<Exchange>, key: PeerKey| {
-            exchange.tell(|desk, now| desk.has_all_of(key, &[0xc0], now));
-            exchange.tell(|desk, now| desk.unchoked(key, now));
-        };
+        let (_dir, exchange) = bare();
+        let (one, its_orders) = exchange.join(address(1));
         let [here, there] = [exchange.clone(), exchange.clone()];
         let asks = thread::spawn(move || {
-            let head = Head { needs: 0, end: LEN, runway: 0, pace: None };
-            here.tell(|desk, now| desk.set_heads(vec![head], now));
+            here.tell(|desk, now| desk.set_heads(vec![READER], now));
             opens(&here, one);
         });
         let joins = thread::spawn(move || {
-            let (other, orders) = there.join(([192, 0, 2, 2], 6881).into());
+            let (other, orders) = there.join(address(2));
             opens(&there, other);
             (other, orders)
         });
-        content.write_torrent(0, &[&payload()[..PIECE_LEN as usize]]).unwrap();
-        content.complete(0);
+        exchange.content().write_torrent(0, &[&payload()[..PIECE_LEN as usize]]).unwrap();
+        exchange.content().complete(0);
         exchange.completed(0);
         asks.join().unwrap();
         let (other, other_orders) = joins.join().unwrap();
         for (key, orders) in [(one, its_orders), (other, other_orders)] {
-            assert_eq!(
-                exchange.tell(|desk, _| desk.asked(key)),
-                heard(orders),
-                "what it hears and what the desk believes"
-            );
+            let believed = exchange.tell(|desk, _| desk.asked(key));
+            assert_eq!(believed, heard(orders), "what the desk believes, and what the peer hears");
         }
+    });
+}
+
+#[test]
+fn a_liar_that_joins_again_meanwhile_hears_that_it_goes() {
+    explore_in_time(|_| {
+        let (_dir, exchange) = bare();
+        let liar = address(1);
+        let (key, _orders) = exchange.join(liar);
+        exchange.tell(|desk, now| desk.set_heads(vec![READER], now));
+        opens(&exchange, key);
+        let tasks = Tasks::start();
+        for index in 0..exchange.geometry().blocks(0) {
+            let block = Block { piece: 0, index };
+            exchange.tell(|desk, now| assert_eq!(desk.arrived(key, block, now), Arrival::Take));
+            exchange.tell(|desk, now| desk.stored(key, block, now));
+        }
+        let (_, mut orders) = exchange.join(liar);
+        while !exchange.is_banned(liar) {
+            thread::yield_now();
+        }
+        drop(tasks);
+        until_all_are_gone(&exchange);
+        let stays = exchange.peers().iter().any(|peer| peer.state != PeerState::Banned);
+        let goes =
+            std::iter::from_fn(|| orders.try_recv().ok()).any(|order| matches!(order, Order::Leave(_)));
+        assert!(stays || goes, "it has a link, and nobody knows of it");
     });
 }
