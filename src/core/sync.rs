@@ -147,7 +147,7 @@ pub(crate) mod models {
 
     impl Drop for Tasks {
         fn drop(&mut self) {
-            drop(TAKER.take());
+            TAKER.take();
         }
     }
 

@@ -807,6 +807,8 @@ impl Desk {
         let unguarded =
             |piece: &u32| self.partials.get(piece).is_some_and(|partial| partial.parole.is_none());
         pieces.extend(self.blame.open().filter(unguarded));
+        // A copy that is being hashed is whole, whoever left: written over now, it would be verified as what it was.
+        pieces.retain(|piece| self.partials.get(piece).is_none_or(|partial| !partial.hashing));
         pieces.into_iter().for_each(|piece| self.choose_parole(piece, now));
     }
 
