@@ -1,7 +1,9 @@
 //! The locks and atomics of what is shared between threads, and the waits of what is shared between processes: std's own,
 //! or shuttle's in the models (`cargo test --lib --features models models::`), which run the same code in many orders.
 //!
-//! tokio's primitives stay what they are: they need no runtime, and each call on them is one step of a model.
+//! There are models of the table of failures, of leases and deletions, of readers that wait, of the torrents that are open,
+//! and of the broker's hand-back of blocks. tokio's primitives stay what they are: they need no runtime, and each call on
+//! them is one step of a model. A torrent's runtime is one thread, and so it is in the models.
 
 #[cfg(not(all(test, feature = "models")))]
 pub(crate) use std::{

@@ -1,6 +1,7 @@
-//! librqbit's storage over a torrent's [`Content`]: blocks go to our files, finished pieces to our have-map.
+//! librqbit's storage over a torrent's [`Content`]: finished pieces go to our have-map. Blocks do not come from here: the
+//! broker writes each before librqbit is given it, and keeps errno, which librqbit would forget.
 //!
-//! librqbit ignores short writes and forgets errno; [`Content`] does neither. Its start-up check only ever reads what the
+//! librqbit's start-up check only ever reads what the
 //! have-map names, so that the holes of a sparse file are never hashed.
 
 use std::{any::TypeId, io::IoSlice, path::Path, sync::Arc};
@@ -108,5 +109,25 @@ impl TorrentStorage for ContentStorage {
         self.content.complete(piece.get());
         self.exchange.completed(piece.get());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::metainfo::tests::sample;
+
+    #[tokio::test]
+    async fn what_librqbit_has_to_write_is_on_disk_already_or_was_replaced() {
+        let (dir, good) = (tempfile::tempdir().unwrap(), [7; 100]);
+        let content = Arc::new(Content::open(dir.path(), Arc::new(sample(100, &[100], &good))));
+        content.write_torrent(0, &[&good]).unwrap();
+        let runtime = tokio::runtime::Handle::current();
+        let exchange = Exchange::new(content.clone(), runtime, Arc::default(), Arc::default(), true);
+        let storage = ContentStorage::new(exchange, false);
+        storage.pwrite_all(0, 0, &[8; 100]).unwrap();
+        let bufs = [IoSlice::new(&[8; 60]), IoSlice::new(&[8; 40])];
+        assert_eq!(storage.pwrite_all_vectored(0, 0, bufs).unwrap(), 100);
+        assert!(content.check(0, false).unwrap().0, "a bad copy landed on a good one");
     }
 }
