@@ -347,6 +347,12 @@ impl<'a> Hunt<'a> {
         if let Ok(address) = peer.parse() {
             return self.learn(address, Origin::Asker);
         }
+        if !self.searcher.dialer.may_look_up() {
+            return tracing::debug!(
+                "peer {}: its name is not looked up beside the proxy",
+                peer.escape_debug()
+            );
+        }
         self.news.spawn(async move {
             News::Resolved(tokio::net::lookup_host(peer).await.map(Iterator::collect).unwrap_or_default())
         });
@@ -382,9 +388,10 @@ impl<'a> Hunt<'a> {
 
     fn announce(&mut self, tracker: Url) {
         let (announcer, hash) = (self.searcher.announcer.clone(), self.search.info_hash);
+        let transfer = Transfer { started: !self.answered.contains_key(&tracker), ..Transfer::UNKNOWN };
         self.announcing += 1;
         self.news.spawn(async move {
-            let answer = announcer.announce(&tracker, hash, Transfer::UNKNOWN).await;
+            let answer = announcer.announce(&tracker, hash, transfer).await;
             News::Announced(tracker, answer)
         });
     }
@@ -443,7 +450,7 @@ impl<'a> Hunt<'a> {
                 tracing::debug!("tracker {} named {} peers", host(&tracker), peers.len());
                 self.heard.insert(tracker.clone());
                 self.failed.remove(&tracker);
-                if peers.is_empty() {
+                if peers.is_empty() && !self.search.private && pace.at_least.is_none() {
                     self.again.insert(tracker.clone());
                 }
                 let origin = Origin::Tracker(tracker.clone());
