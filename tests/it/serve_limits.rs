@@ -128,6 +128,17 @@ async fn where_files_are_few_clients_and_peers_leave_each_other_enough() {
 }
 
 #[tokio::test]
+async fn a_torrent_is_found_also_where_the_peers_of_others_take_every_place() {
+    let torrent = Torrent::single("film.mkv", MIB).build();
+    let (peer, sandbox) = (Peer::serving(&torrent).await, Sandbox::new());
+    let mut settings = sandbox.settings(peer.addr());
+    settings.swarm.peers_in_all = 0;
+    let source = torrent.hex().parse().unwrap();
+    let found = Streamer::new(settings).metainfo(&source, false, Default::default()).await.unwrap();
+    assert_eq!(found.info_hash.to_string(), torrent.hex());
+}
+
+#[tokio::test]
 async fn a_failure_may_count_for_the_one_who_asked_alone() {
     let tracker = HttpTracker::start(Answer::empty()).await;
     let mut sandbox = Sandbox::new();
