@@ -14,7 +14,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, Weak},
 };
 
 use sha1::{Digest, Sha1};
@@ -47,6 +47,8 @@ pub struct Content {
     metainfo: Arc<Metainfo>,
     dir: PathBuf,
     handles: Vec<OnceLock<File>>,
+    /// Files that somebody reads, by index: open once, however many read them.
+    read: Mutex<HashMap<usize, Weak<File>>>,
     verified: PieceSet,
     claimed: PieceSet,
     awaited: Mutex<HashMap<u32, Arc<Awaited>>>,
@@ -115,6 +117,7 @@ impl Content {
         let pieces = metainfo.pieces();
         let content = Content {
             handles: metainfo.files.iter().map(|_| OnceLock::new()).collect(),
+            read: Mutex::default(),
             dir: dir.to_owned(),
             verified: PieceSet::new(pieces),
             claimed: PieceSet::new(pieces),
@@ -421,7 +424,24 @@ impl Content {
         Ok(())
     }
 
-    /// A handle of one's own on a file, with its own position.
+    /// A file, open for all who read it meanwhile. Its position is nobody's: they say where they read.
+    pub fn file(&self, file: usize) -> Result<Arc<File>, Error> {
+        let open = |read: &HashMap<usize, Weak<File>>| read.get(&file).and_then(Weak::upgrade);
+        if let Some(open) = open(&lock(&self.read)) {
+            return Ok(open);
+        }
+        // Nobody waits here for a disk that stands still under somebody else's file.
+        let opened = Arc::new(self.open_file(file)?);
+        let mut read = lock(&self.read);
+        if let Some(sooner) = open(&read) {
+            return Ok(sooner);
+        }
+        read.retain(|_, file| file.strong_count() > 0);
+        read.insert(file, Arc::downgrade(&opened));
+        Ok(opened)
+    }
+
+    /// A file, open for one alone, who may move its position.
     pub fn open_file(&self, file: usize) -> Result<File, Error> {
         let path = self.path_of(file);
         OpenOptions::new()
@@ -729,6 +749,26 @@ mod tests {
         assert!(content.write_at(0, 0, block).is_err());
         assert!(matches!(content.fault(), Some(Error::Storage { .. })));
         assert_eq!(std::fs::read_to_string(target).unwrap(), "precious");
+    }
+
+    #[test]
+    fn a_file_is_open_once_for_all_who_read_it_and_not_longer() {
+        let dir = tempfile::tempdir().unwrap();
+        let content = started(dir.path());
+        let (one, other) = (content.file(0).unwrap(), content.file(0).unwrap());
+        let elsewhere = content.file(1).unwrap();
+        assert!(Arc::ptr_eq(&one, &other) && !Arc::ptr_eq(&one, &elsewhere));
+        let closed = Arc::downgrade(&one);
+        drop((one, other));
+        assert_eq!(closed.strong_count(), 0);
+        std::fs::remove_file(content.path_of(0)).unwrap();
+        std::fs::remove_file(content.path_of(1)).unwrap();
+        assert!(matches!(content.file(0), Err(Error::Storage { .. })), "nobody had it open");
+        let mut bytes = [0; 5];
+        content.file(1).unwrap().read_exact_at(&mut bytes, 0).unwrap();
+        assert_eq!(bytes, payload()[25..30], "who came while it was read reads the same");
+        drop(elsewhere);
+        assert!(content.file(1).is_err());
     }
 
     #[test]

@@ -301,7 +301,8 @@ pub fn health<L: Library>(site: &Site<L>, ask: &Ask) -> Answered {
 pub async fn metrics<L: Library>(site: &Site<L>, ask: &Ask) -> Answered {
     ask.only("GET, HEAD")?;
     let cooling = on_table(site, |table, now| table.count_cooling(now)).await.unwrap_or_default();
-    let (condition, torrents) = (site.library.condition(), site.torrents());
+    // Where each reader is, nobody asks here.
+    let (condition, torrents) = (site.library.condition(), site.library.torrents());
     let text =
         site.metrics.exposition(&condition, &torrents, cooling, site.connections()).map_err(problem)?;
     let mut response = Response::new(text.into());

@@ -49,6 +49,8 @@ use crate::core::{
 
 /// Peers dialled at once: enough to get through a stale list of 200 in a dozen seconds.
 const DIALS: usize = 64;
+/// And where other torrents' peers have taken all places: those who look for a torrent are not told that it has no peers.
+pub const DIALS_AT_LEAST: usize = 8;
 /// Peers that dialled us and are talked to at once.
 const GUESTS: usize = 32;
 /// Addresses remembered; a swarm's DHT can name thousands, and a lying one any number.
@@ -390,14 +392,20 @@ impl<'a> Hunt<'a> {
     }
 
     fn dial(&mut self) {
-        while self.dialling < DIALS
-            && let Some((peer, dials)) = self.queue.pop_front()
-        {
+        while self.dialling < DIALS && !self.queue.is_empty() {
+            let place = self.searcher.dialer.place();
+            if place.is_none() && self.dialling >= DIALS_AT_LEAST {
+                return;
+            }
+            let Some((peer, dials)) = self.queue.pop_front() else { return };
             self.dialling += 1;
             self.dials.insert(peer, dials + 1);
             self.note(peer, PeerState::Connecting, None);
             let call = self.call();
-            self.news.spawn(async move { News::Dialled(peer, call.make(peer).await) });
+            self.news.spawn(async move {
+                let _place = place;
+                News::Dialled(peer, call.make(peer).await)
+            });
         }
     }
 
