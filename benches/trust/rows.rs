@@ -65,7 +65,7 @@ pub const ROWS: &[Row] = &[
     ),
     row(
         "L5",
-        "slowhttptest, 1000 connections for a minute each: heads, bodies, ranges, reads",
+        "slowhttptest on a processor of its own, 1000 connections for a minute each: heads, bodies, ranges, reads",
         "a good client at 95 % of its rate; all let go in 30 s (slow reads: when they leave)",
         (0, 1000),
         Counting(&["serve_silence::a_thousand_slow_connections_cost_a_good_client_nothing"]),

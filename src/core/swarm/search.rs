@@ -50,7 +50,7 @@ use crate::core::{
 /// Peers dialled at once: enough to get through a stale list of 200 in a dozen seconds.
 const DIALS: usize = 64;
 /// And where other torrents' peers have taken all places: those who look for a torrent are not told that it has no peers.
-pub const DIALS_AT_LEAST: usize = 8;
+const DIALS_AT_LEAST: usize = 8;
 /// Peers that dialled us and are talked to at once.
 const GUESTS: usize = 32;
 /// Addresses remembered; a swarm's DHT can name thousands, and a lying one any number.
