@@ -2,7 +2,8 @@
 
 use crate::support::{
     Answer, Aria2, DhtNode, HttpTracker, KIB, MIB, Peer, Sandbox, Seeder, SocksProxy, Torrent, UdpTracker,
-    WebServer, web,
+    WebServer,
+    web::{Reply, Request},
 };
 
 #[tokio::test]
@@ -190,7 +191,7 @@ async fn a_search_asks_no_tracker_before_its_time() {
     let run = sandbox.stream("-").stdin(private.metainfo()).with_trackers().impatient();
     run.run().await.code(4);
     assert_eq!((later.announces().len(), own.announces().len()), (1, 1));
-    let started = |request: &web::Request| request.parameter("event").is_some();
+    let started = |request: &Request| request.parameter("event").is_some();
     let starts: Vec<bool> = again.requests().iter().map(started).collect();
     assert!(starts.len() > 1 && starts.iter().position(|started| !started) == Some(1), "{starts:?}");
 }
@@ -257,15 +258,40 @@ async fn a_url_that_is_no_torrent_is_a_bad_source() {
     let sandbox = Sandbox::new();
     let page = WebServer::serving("<html>not found, but politely</html>").await;
     sandbox.stream(page.url("x.torrent")).run().await.code(6);
-    let flood = WebServer::start(|_| crate::support::web::Reply::Flood).await;
+    let flood = WebServer::start(|_| Reply::Flood).await;
     sandbox.stream(flood.url("x.torrent")).run().await.code(6);
-    let missing = WebServer::start(|_| crate::support::web::Reply::Status(404)).await;
+    let missing = WebServer::start(|_| Reply::Status(404)).await;
     sandbox.stream(missing.url("x.torrent")).run().await.code(6).says("404");
 }
 
 #[tokio::test]
 async fn a_url_that_redirects_for_ever_is_a_bad_source() {
-    let loops = WebServer::start(|_| crate::support::web::Reply::Redirect("/again".into())).await;
+    let loops = WebServer::start(|_| Reply::Redirect("/again".into())).await;
     Sandbox::new().stream(loops.url("x.torrent")).run().await.code(6);
     assert!(loops.requests().len() <= 4, "three redirects at most");
+}
+
+#[tokio::test]
+async fn a_url_is_not_redirected_to_a_name_that_leads_inside_unless_it_is_its_own() {
+    let torrent = Torrent::single("redirected.bin", MIB).build();
+    let sandbox = Sandbox::new();
+    let hosts = sandbox.write("hosts", b"127.0.0.1 named.test inside.test localhost\n");
+    let inside = WebServer::serving(torrent.metainfo()).await;
+    let port = inside.addr().port();
+    for (own, to, code) in [
+        ("named.test", "inside.test", 6),
+        ("named.test", "named.test", 0),
+        ("127.0.0.1", "inside.test", 0),
+        ("named.test", "127.0.0.1", 6),
+    ] {
+        let location = format!("http://{to}:{port}/x.torrent");
+        let outside = WebServer::start(move |_| Reply::Redirect(location.clone())).await;
+        let url = format!("http://{own}:{}/x.torrent", outside.addr().port());
+        let before = inside.requests().len();
+        let listed = sandbox.stream(url).arg("-l").with_hosts(&hosts).run().await.code(code);
+        assert_eq!(inside.requests().len() - before, usize::from(code == 0), "{own} to {to}");
+        if code != 0 {
+            listed.says("private");
+        }
+    }
 }

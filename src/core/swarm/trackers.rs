@@ -389,12 +389,19 @@ fn from_reqwest(error: reqwest::Error) -> Unanswered {
     Unanswered { reason: cause.to_string(), network_is_up }
 }
 
-/// A client for small answers: three redirects, none of them from the world into the house.
-pub fn http_client(settings: &SwarmSettings, timeout: Duration) -> Result<reqwest::Client, reqwest::Error> {
-    client(settings, timeout, None, false)
+/// A client for what somebody named outright: it may be anywhere, but three redirects at most, and none of them from the
+/// world into the house.
+pub fn http_client(
+    settings: &SwarmSettings,
+    timeout: Duration,
+    named: &Url,
+) -> Result<reqwest::Client, reqwest::Error> {
+    let trusted = (!leads_inside(named)).then(|| named.host_str().map(str::to_owned).into_iter().collect());
+    client(settings, timeout, trusted, false)
 }
 
-/// As [`http_client`]; with `trusted`, no other name leads into the house, and a `guarded` one is never redirected there.
+/// A client for small answers; with `trusted`, no other name leads into the house, and a `guarded` one is never redirected
+/// there.
 fn client(
     settings: &SwarmSettings,
     timeout: Duration,
