@@ -927,11 +927,17 @@ async fn prometheus_reads_what_the_operator_wants_to_know() {
     assert!(!text.contains(&HASH.to_string()), "never a torrent");
 }
 
+/// A part of the description, where it is only named as well.
+fn described<'a>(part: &'a Json, all: &'a Json) -> &'a Json {
+    match part["$ref"].as_str() {
+        Some(name) => all.pointer(name.trim_start_matches('#')).expect("what is named is there"),
+        None => part,
+    }
+}
+
 /// Whether `value` is what `schema` describes; what does not fit, else.
 fn fits(value: &Json, schema: &Json, all: &Json) -> Result<(), String> {
-    if let Some(name) = schema["$ref"].as_str() {
-        return fits(value, all.pointer(name.trim_start_matches('#')).expect("a schema"), all);
-    }
+    let schema = described(schema, all);
     let names = |types: &Json| match types {
         Json::String(one) => vec![one.clone()],
         Json::Array(some) => some.iter().map(|one| one.as_str().expect("a name").to_owned()).collect(),
@@ -989,9 +995,9 @@ async fn the_server_does_what_its_description_says() {
                     continue;
                 }
                 let answer = world.ask(&method.to_uppercase(), &target, "").await;
-                let described = &operation["responses"][answer.status.to_string()];
-                assert!(described.is_object(), "{method} {target}: {} is not described", answer.status);
-                let schema = &described["content"]["application/json"]["schema"];
+                let response = described(&operation["responses"][answer.status.to_string()], &api);
+                assert!(response.is_object(), "{method} {target}: {} is not described", answer.status);
+                let schema = &response["content"]["application/json"]["schema"];
                 if schema.is_object() && method != "head" {
                     let body = serde_json::from_slice(&answer.body).expect("JSON");
                     fits(&body, schema, &api).unwrap_or_else(|wrong| panic!("{method} {target}: {wrong}"));
