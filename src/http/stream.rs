@@ -115,7 +115,8 @@ pub fn wanted(ask: &Ask, hash: &str, index: Option<&str>) -> Result<Wanted, Prob
     if magnet.info_hash != info_hash {
         return Err(Problem::bad_request("the magnet link names another torrent than the path"));
     }
-    for tracker in ask.values("tr") {
+    let named = ask.values("tr");
+    for tracker in named.clone() {
         let url = tracker_url(tracker).ok_or_else(|| {
             Problem::bad_request("tr is a tracker, such as https://tracker.example/announce")
         })?;
@@ -123,7 +124,7 @@ pub fn wanted(ask: &Ask, hash: &str, index: Option<&str>) -> Result<Wanted, Prob
             magnet.trackers.push(url);
         }
     }
-    if magnet.trackers.len() > MAX_TRACKERS {
+    if magnet.trackers.len().max(named.count()) > MAX_TRACKERS {
         return Err(Problem::bad_request(format!("more than {MAX_TRACKERS} trackers")));
     }
     let selector = match (index, ask.value("file")) {

@@ -204,8 +204,7 @@ pub async fn program_within(limit: Duration, dir: &Path, line: &[&str]) -> (i32,
     let child = process::spawn(&mut command);
     let child = child.unwrap_or_else(|error| panic!("{name}: {error}; is its package installed?"));
     let ran = WORLD.spawn_blocking(move || child.wait_with_output());
-    let output =
-        timeout(limit, ran).await.unwrap_or_else(|_| panic!("{name} did not end")).unwrap().unwrap();
+    let output = timeout(limit, ran).await.unwrap_or_else(|_| panic!("{name} did not end")).unwrap().unwrap();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     (output.status.code().unwrap_or(-1), output.stdout, told)
 }
