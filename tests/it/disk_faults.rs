@@ -174,9 +174,7 @@ async fn fatal_for_all() {
 async fn a_torrent_whose_disk_fails_for_good_leaves_nobody_waiting() {
     let mut row = Row::new("F14", 1);
     for number in 0..row.times() {
-        let began = Instant::now();
-        row.case(number, fatal_for_all()).await;
-        row.took(began.elapsed());
+        row.timed_case(number, fatal_for_all()).await;
     }
     row.end();
 }
@@ -200,13 +198,11 @@ async fn a_disk_that_fails_once_gives_no_wrong_byte() {
     let other = Torrent::single("other.mkv", MIB).build();
     let peer = Peer::serving(&other).await;
     for number in 0..row.times() {
-        let began = Instant::now();
         let nth = if number < 4 { number + 1 } else { rand::random_range(1..40) };
-        row.case(format!("read {nth}"), read_error(nth, &other, &peer)).await;
+        row.timed_case(format!("read {nth}"), read_error(nth, &other, &peer)).await;
         for fault in ["EIO", "ENOSPC"] {
-            row.case(format!("write {nth} {fault}"), write_error(nth, fault)).await;
+            row.timed_case(format!("write {nth} {fault}"), write_error(nth, fault)).await;
         }
-        row.took(began.elapsed());
     }
     row.end();
 }
@@ -260,9 +256,7 @@ async fn small_temp_dir() {
 async fn a_full_temp_directory_is_said_and_used_again_once_there_is_room() {
     let mut row = Row::new("F3", 1);
     for number in 0..row.times() {
-        let began = Instant::now();
-        row.case(number, small_temp_dir()).await;
-        row.took(began.elapsed());
+        row.timed_case(number, small_temp_dir()).await;
     }
     row.end();
 }
@@ -361,9 +355,7 @@ async fn a_machine_that_loses_power_finds_everything_in_order() {
         fs::create_dir(disk.at.join(dir)).unwrap();
     }
     for number in 0..row.times() {
-        let began = Instant::now();
-        row.case(number, lose_power(&sandbox, &disk, &torrent, &peer)).await;
-        row.took(began.elapsed());
+        row.timed_case(number, lose_power(&sandbox, &disk, &torrent, &peer)).await;
     }
     row.end();
 }

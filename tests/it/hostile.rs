@@ -9,7 +9,7 @@ use std::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{
-    Answer, Behaviour, HttpTracker, KIB, MIB, PATIENCE, Peer, Row, Sandbox, Serve, Stdout, Torrent,
+    Answer, Behaviour, Figures, HttpTracker, KIB, MIB, PATIENCE, Peer, Row, Sandbox, Serve, Stdout, Torrent,
     serve::path,
 };
 
@@ -198,14 +198,12 @@ async fn a_tracker_that_never_stops_talking_is_not_listened_to() {
 async fn what_a_flood_of_a_tracker_takes_is_little() {
     let mut row = Row::new("F7", 1);
     for number in 0..row.times() {
-        let mut seen = Row::new("", 1);
-        row.case(number, async {
+        row.telling_case(number, async |seen| {
             let (plain, flooded) = (peak(Answer::empty()).await, peak(Answer::Flood).await);
             seen.saw((flooded - plain).max(0.0), "MiB more");
             assert!(flooded - plain <= 10.0, "{flooded} MiB, {plain} without");
         })
         .await;
-        row.worst_of(seen);
     }
     row.end();
 }
@@ -242,11 +240,11 @@ fn wire_crimes() -> Vec<Behaviour> {
 }
 
 /// Beside a good one it changes no byte and does not end the stream; alone it ends in a clean error, or in the bytes.
-async fn commits(behaviour: Behaviour, row: &mut Row) {
+async fn commits(behaviour: Behaviour, seen: &mut Figures) {
     let torrent = Torrent::single(format!("{behaviour:?}.bin"), MIB).piece_length(128 * KIB).build();
     let (bad, good) = (Peer::start(&torrent, behaviour).await, Peer::serving(&torrent).await);
     let run = Sandbox::new().stream(torrent.hex()).peer(bad.addr()).peer(good.addr()).run().await;
-    row.took(run.took);
+    seen.took(run.took);
     run.code(0).delivered(torrent.content());
     let run = Sandbox::new().stream(torrent.hex()).peer(bad.addr()).impatient().run().await;
     assert!([0, 4, 5].contains(&run.exit), "{}", run.report());
@@ -260,9 +258,7 @@ async fn nothing_that_a_peer_says_changes_a_byte_or_hangs() {
     let mut row = Row::new("B7", 1);
     for _ in 0..row.times() {
         for behaviour in wire_crimes() {
-            let mut seen = Row::new("", 1);
-            row.case(format!("{behaviour:?}"), commits(behaviour, &mut seen)).await;
-            row.worst_of(seen);
+            row.telling_case(format!("{behaviour:?}"), async |seen| commits(behaviour, seen).await).await;
         }
     }
     row.end();
@@ -427,9 +423,7 @@ async fn forty_hostile_names_are_harmless_wherever_they_come_out() {
     let names = hostile_names();
     assert_eq!(names.len(), 40);
     for name in names.into_iter().cycle().take(row.times() as usize) {
-        let began = std::time::Instant::now();
-        row.case(name.escape_ascii(), comes_out_harmless(name.clone(), &serve)).await;
-        row.took(began.elapsed());
+        row.timed_case(name.escape_ascii(), comes_out_harmless(name.clone(), &serve)).await;
     }
     let log = serve.run.stderr();
     row.case("the server's log", async { assert!(log.iter().all(|line| is_harmless(line)), "{log:?}") })

@@ -6,7 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Answer, Behaviour, HttpTracker, KIB, MIB, Peer, Row, Run, Sandbox, Torrent, process};
+use crate::support::{
+    Answer, Behaviour, Figures, HttpTracker, KIB, MIB, Peer, Row, Run, Sandbox, Torrent, process,
+};
 
 /// Waits for all bytes; the longest time in which none came.
 async fn longest_gap(run: &Run, from: usize, len: usize) -> Duration {
@@ -20,7 +22,7 @@ async fn longest_gap(run: &Run, from: usize, len: usize) -> Duration {
 }
 
 /// One of three seeds stops in the middle of a piece, and stays connected.
-async fn one_falls_silent(row: &mut Row) {
+async fn one_falls_silent(seen: &mut Figures) {
     const RATE: Behaviour = Behaviour::Rate { bytes_per_second: 1_500_000 };
     let torrent = Torrent::single("silent.bin", 8 * MIB).piece_length(512 * KIB).build();
     let silent = Peer::start(&torrent, Behaviour::StallAfter { blocks: 70 }).await;
@@ -29,7 +31,7 @@ async fn one_falls_silent(row: &mut Row) {
     let run = stream.peer(silent.addr()).peer(one.addr()).peer(two.addr()).spawn();
     run.wait_for_bytes(64 * KIB).await;
     let gap = longest_gap(&run, 64 * KIB, torrent.content().len()).await;
-    row.took(gap);
+    seen.took(gap);
     run.finish().await.code(0).delivered(torrent.content());
     assert!(gap < Duration::from_secs(10), "{gap:?} without a byte");
 }
@@ -54,9 +56,7 @@ async fn all_fall_silent(before_the_first_byte: bool) {
 async fn seeds_that_fall_silent_hold_up_nobody_for_long() {
     let mut row = Row::new("F6", 1);
     for _ in 0..row.times() {
-        let mut seen = Row::new("", 1);
-        row.case("one of three", one_falls_silent(&mut seen)).await;
-        row.worst_of(seen);
+        row.telling_case("one of three", one_falls_silent).await;
         row.case("all, in the middle", all_fall_silent(false)).await;
         row.case("all, from the start", all_fall_silent(true)).await;
     }
@@ -64,7 +64,7 @@ async fn seeds_that_fall_silent_hold_up_nobody_for_long() {
 }
 
 /// The only seed is killed in the middle, and started again on the same port.
-async fn dies_and_returns(row: &mut Row) {
+async fn dies_and_returns(seen: &mut Figures) {
     let torrent = Torrent::single("returns.bin", 4 * MIB).piece_length(128 * KIB).build();
     let mut seed = Peer::start(&torrent, Behaviour::Rate { bytes_per_second: 1_000_000 }).await;
     let run = Sandbox::new().stream(torrent.hex()).peer(seed.addr()).spawn();
@@ -77,14 +77,14 @@ async fn dies_and_returns(row: &mut Row) {
     let back = Instant::now();
     seed.wait_for("the next block", |counts| counts.blocks > before).await;
     let took = back.elapsed();
-    row.took(took);
+    seen.took(took);
     assert!(took < Duration::from_secs(15), "{took:?} after it was back");
     run.finish().await.code(0).delivered(torrent.content());
 }
 
 /// The only seed is killed in the middle, and another one is there after a while, at an address that nobody but the
 /// tracker knows.
-async fn returns_elsewhere(row: &mut Row) {
+async fn returns_elsewhere(seen: &mut Figures) {
     let torrent = Torrent::single("moves.bin", 4 * MIB).piece_length(128 * KIB).build();
     let rate = Behaviour::Rate { bytes_per_second: 1_000_000 };
     let mut seed = Peer::start(&torrent, rate).await;
@@ -99,7 +99,7 @@ async fn returns_elsewhere(row: &mut Row) {
     let back = Instant::now();
     seed.wait_for("the next block", |counts| counts.blocks > 0).await;
     let took = back.elapsed();
-    row.took(took);
+    seen.took(took);
     assert!(took < Duration::from_secs(15), "{took:?} after it was back");
     run.finish().await.code(0).delivered(torrent.content());
     // In the search, and in need; it may be that the answer crossed the seed's return.
@@ -110,9 +110,7 @@ async fn returns_elsewhere(row: &mut Row) {
 async fn a_seed_that_returns_at_another_address_is_found_there() {
     let mut row = Row::new("F8c", 1);
     for _ in 0..row.times() {
-        let mut seen = Row::new("", 1);
-        row.case("10 s", returns_elsewhere(&mut seen)).await;
-        row.worst_of(seen);
+        row.telling_case("10 s", returns_elsewhere).await;
     }
     row.end();
 }
@@ -121,9 +119,7 @@ async fn a_seed_that_returns_at_another_address_is_found_there() {
 async fn the_only_seed_is_waited_for_when_it_dies() {
     let mut row = Row::new("F8", 1);
     for _ in 0..row.times() {
-        let mut seen = Row::new("", 1);
-        row.case("10 s", dies_and_returns(&mut seen)).await;
-        row.worst_of(seen);
+        row.telling_case("10 s", dies_and_returns).await;
     }
     row.end();
 }
@@ -180,7 +176,7 @@ impl Drop for Cable {
 }
 
 /// The network is away for `seconds` in the middle of a stream.
-async fn pulled(seconds: u64, survives: bool, row: &mut Row) {
+async fn pulled(seconds: u64, survives: bool, seen: &mut Figures) {
     let cable = Cable::lay();
     let torrent = Torrent::single("pulled.bin", 6 * MIB).piece_length(128 * KIB).build();
     let behaviour = Behaviour::Rate { bytes_per_second: 1_000_000 };
@@ -196,7 +192,7 @@ async fn pulled(seconds: u64, survives: bool, row: &mut Row) {
     if survives {
         run.wait_for_bytes(4 * MIB).await;
         let took = back.elapsed();
-        row.took(took);
+        seen.took(took);
         assert!(took < Duration::from_secs(15), "{took:?} after the network was back");
         run.finish().await.code(0).delivered(torrent.content());
     } else {
@@ -211,9 +207,8 @@ async fn a_network_that_goes_away_and_comes_back_is_waited_for() {
     let mut row = Row::new("F9", 1);
     for _ in 0..row.times() {
         for (seconds, survives) in [(5, true), (30, true), (20, false)] {
-            let mut seen = Row::new("", 1);
-            row.case(format!("{seconds} s"), pulled(seconds, survives, &mut seen)).await;
-            row.worst_of(seen);
+            let case = async |seen: &mut Figures| pulled(seconds, survives, seen).await;
+            row.telling_case(format!("{seconds} s"), case).await;
         }
     }
     row.end();

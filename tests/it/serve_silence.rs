@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::support::{
-    MIB, PATIENCE, Row, Sandbox, Seeder, Serve, Torrent, process,
+    Figures, MIB, PATIENCE, Row, Sandbox, Seeder, Serve, Torrent, process,
     serve::{path, succeeds},
 };
 
@@ -148,9 +148,8 @@ async fn a_thousand_slow_connections_cost_a_good_client_nothing() {
     let sandbox = filled(&torrent).await;
     let serve = Serve::start(sandbox.serve()).await;
     for (name, how, stays) in ATTACKS {
-        let mut seen = Row::new("", 1);
-        row.case(name, attacked(&serve, &torrent, how, stays, row.times(), &mut seen)).await;
-        row.worst_of(seen);
+        let (serve, torrent, crowd) = (&serve, &torrent, row.times());
+        row.telling_case(name, async |seen| attacked(serve, torrent, how, stays, crowd, seen).await).await;
     }
     assert_eq!(serve.metric("swarmcat_panics_total").await, 0.0);
     serve.stop().await;
@@ -158,7 +157,14 @@ async fn a_thousand_slow_connections_cost_a_good_client_nothing() {
 }
 
 /// One attack of so many connections, and a good client that fetches the file again and again.
-async fn attacked(serve: &Serve, torrent: &Torrent, how: &[&str], stays: bool, most: u32, seen: &mut Row) {
+async fn attacked(
+    serve: &Serve,
+    torrent: &Torrent,
+    how: &[&str],
+    stays: bool,
+    most: u32,
+    seen: &mut Figures,
+) {
     let alone = fetches(serve, torrent, Duration::from_secs(10)).await;
     let (count, rate) = (most.to_string(), (most / 5).to_string());
     let url = if how[0] == "-B" { serve.url("/admin/failed-torrents/clear") } else { serve.file(torrent) };

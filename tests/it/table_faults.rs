@@ -5,7 +5,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::support::{
@@ -105,9 +105,7 @@ fn any_call_of_an_update_may_fail_and_the_table_is_the_old_or_the_new_one() {
         for (call, count) in calls_of_an_update() {
             for nth in 1..=count {
                 for fault in ["error=EIO", "error=ENOSPC", "error=EINTR", "signal=KILL"] {
-                    let began = Instant::now();
                     row.blocking_case(format!("{call} {nth} {fault}"), || update_with(call, nth, fault));
-                    row.took(began.elapsed());
                 }
             }
         }
@@ -238,9 +236,7 @@ async fn a_clock_that_jumps_makes_no_cooldown_eternal() {
     let tracker = HttpTracker::start(Answer::empty()).await;
     for _ in 0..row.times() {
         for clocks in jumps {
-            let began = Instant::now();
-            row.case(format!("{clocks:?}"), jump(&tracker, clocks)).await;
-            row.took(began.elapsed());
+            row.timed_case(format!("{clocks:?}"), jump(&tracker, clocks)).await;
         }
         for offset in ["+30d", "+400d", "-30d"] {
             row.case(format!("a cleanup at {offset}"), clean_up_under(offset)).await;
@@ -356,9 +352,7 @@ async fn a_table_that_cannot_be_had_holds_up_no_stream_and_is_never_overwritten(
     let mut row = Row::new("F12", 1);
     let tracker = HttpTracker::start(Answer::empty()).await;
     for _ in 0..row.times() {
-        let began = Instant::now();
-        row.case("the lock's holder is stopped", a_stopped_holder(&tracker)).await;
-        row.took(began.elapsed());
+        row.timed_case("the lock's holder is stopped", a_stopped_holder(&tracker)).await;
         row.case("the lock file is deleted", a_lock_file_that_goes(&tracker)).await;
         row.case("empty", an_empty_table(&tracker)).await;
         for (kind, ruin) in ruins() {

@@ -38,7 +38,7 @@ pub use self::{
     libtorrent::Libtorrent,
     peer::{Behaviour, Peer},
     proxy::SocksProxy,
-    row::Row,
+    row::{Figures, Row},
     seeder::Seeder,
     serve::Serve,
     swarmcat::{Run, Sandbox, Signal, Stdout},

@@ -117,8 +117,8 @@ pub struct Peer {
     shared: Arc<Shared>,
     actor: Option<Actor>,
     visits: Vec<Actor>,
-    /// Its port while it is away, so that nobody else takes it.
-    kept: Option<Socket>,
+    /// Keeps its port while nobody listens there, so that nobody else takes it.
+    _port: Socket,
 }
 
 /// What the handle and the connections have in common.
@@ -145,13 +145,9 @@ impl Peer {
             behaviour: watch::Sender::new(behaviour),
             counts: watch::Sender::default(),
         };
-        let mut peer = Self {
-            addr: SocketAddr::new(ip, 0),
-            shared: Arc::new(shared),
-            actor: None,
-            visits: Vec::new(),
-            kept: None,
-        };
+        let port = bound(SocketAddr::new(ip, 0));
+        let addr = port.local_addr().unwrap().as_socket().unwrap();
+        let mut peer = Self { addr, shared: Arc::new(shared), actor: None, visits: Vec::new(), _port: port };
         peer.resume().await;
         peer
     }
@@ -193,7 +189,6 @@ impl Peer {
     pub async fn stop(&mut self) {
         if let Some(actor) = self.actor.take() {
             actor.end().await;
-            self.kept = Some(bound(self.addr));
         }
         self.visits.clear();
         self.wait_for("the connections of a stopped peer to close", |counts| counts.open == 0).await;
@@ -201,19 +196,18 @@ impl Peer {
 
     /// Comes back on the same port.
     pub async fn resume(&mut self) {
-        let listener = self.kept.take().unwrap_or_else(|| bound(self.addr));
+        let listener = bound(self.addr);
         listener.listen(1024).unwrap();
         listener.set_nonblocking(true).unwrap();
         let (listener, shared) = (std::net::TcpListener::from(listener), self.shared.clone());
-        self.addr = listener.local_addr().unwrap();
         self.actor = Some(Actor::spawn(async move { accept(listener, shared).await }));
     }
 }
 
-/// A socket at this address that does not listen yet.
+/// A socket at this address, beside others of ours; whoever asks for any free port gets another one.
 fn bound(addr: SocketAddr) -> Socket {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).unwrap();
-    socket.set_reuse_address(true).unwrap();
+    socket.set_reuse_port(true).unwrap();
     socket.bind(&addr.into()).unwrap();
     socket
 }

@@ -4,7 +4,12 @@
 //! the same row is a short test for everybody and a long one for `cargo bench --bench trust`, which reads the line that
 //! each row prints.
 
-use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
+use std::{
+    fmt::Display,
+    future::Future,
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
 
 use futures_util::FutureExt;
 
@@ -19,8 +24,27 @@ pub struct Row {
     times: u32,
     passed: u32,
     cases: u32,
-    worst: Vec<(f64, &'static str)>,
+    seen: Figures,
     misses: Vec<String>,
+}
+
+/// The worst of what was seen, in each unit.
+#[derive(Default)]
+pub struct Figures(Vec<(f64, &'static str)>);
+
+impl Figures {
+    /// Remembers a figure; of those of one unit the greatest is the worst.
+    pub fn saw(&mut self, value: f64, unit: &'static str) {
+        match self.0.iter_mut().find(|(_, of)| *of == unit) {
+            Some((worst, _)) => *worst = worst.max(value),
+            None => self.0.push((value, unit)),
+        }
+    }
+
+    /// Remembers how long something took.
+    pub fn took(&mut self, time: Duration) {
+        self.saw(time.as_secs_f64() * 1e3, "ms");
+    }
 }
 
 impl Row {
@@ -32,7 +56,7 @@ impl Row {
             times: asked.unwrap_or(usually),
             passed: 0,
             cases: 0,
-            worst: Vec::new(),
+            seen: Figures::default(),
             misses: Vec::new(),
         }
     }
@@ -43,18 +67,33 @@ impl Row {
     }
 
     /// One case, which passes unless it panics.
-    pub async fn case(&mut self, name: impl std::fmt::Display, case: impl Future<Output = ()>) {
+    pub async fn case(&mut self, name: impl Display, case: impl Future<Output = ()>) {
         let ended = AssertUnwindSafe(case).catch_unwind().await;
         self.count(name, ended.map_err(|panic| message(&*panic)));
     }
 
-    /// The same for a case that waits for nothing.
-    pub fn blocking_case(&mut self, name: impl std::fmt::Display, case: impl FnOnce()) {
-        let ended = std::panic::catch_unwind(AssertUnwindSafe(case));
+    /// One case that says what it saw.
+    pub async fn telling_case(&mut self, name: impl Display, case: impl AsyncFnOnce(&mut Figures)) {
+        let ended = AssertUnwindSafe(case(&mut self.seen)).catch_unwind().await;
         self.count(name, ended.map_err(|panic| message(&*panic)));
     }
 
-    fn count(&mut self, name: impl std::fmt::Display, ended: Result<(), String>) {
+    /// One case, and how long it took.
+    pub async fn timed_case(&mut self, name: impl Display, case: impl Future<Output = ()>) {
+        let began = Instant::now();
+        self.case(name, case).await;
+        self.took(began.elapsed());
+    }
+
+    /// One case that waits for nothing, and how long it took.
+    pub fn blocking_case(&mut self, name: impl Display, case: impl FnOnce()) {
+        let began = Instant::now();
+        let ended = std::panic::catch_unwind(AssertUnwindSafe(case));
+        self.took(began.elapsed());
+        self.count(name, ended.map_err(|panic| message(&*panic)));
+    }
+
+    fn count(&mut self, name: impl Display, ended: Result<(), String>) {
         self.cases += 1;
         match ended {
             Ok(()) => self.passed += 1,
@@ -67,29 +106,21 @@ impl Row {
         std::env::var_os(MEASURES).is_some()
     }
 
-    /// Remembers a figure; of those of one unit the greatest is the worst.
+    /// Remembers a figure.
     pub fn saw(&mut self, value: f64, unit: &'static str) {
-        match self.worst.iter_mut().find(|(_, of)| *of == unit) {
-            Some((worst, _)) => *worst = worst.max(value),
-            None => self.worst.push((value, unit)),
-        }
+        self.seen.saw(value, unit);
     }
 
     /// Remembers how long something took.
     pub fn took(&mut self, time: Duration) {
-        self.saw(time.as_secs_f64() * 1e3, "ms");
-    }
-
-    /// Remembers the worst of another row.
-    pub fn worst_of(&mut self, other: Row) {
-        other.worst.into_iter().for_each(|(value, unit)| self.saw(value, unit));
+        self.seen.took(time);
     }
 
     /// Says how it went, and fails unless every case passed.
     #[track_caller]
     #[allow(clippy::print_stdout, reason = "the line is what the runner reads")]
     pub fn end(self) {
-        let worst: Vec<_> = self.worst.iter().map(|(worst, unit)| format!("{worst:.1} {unit}")).collect();
+        let worst: Vec<_> = self.seen.0.iter().map(|(worst, unit)| format!("{worst:.1} {unit}")).collect();
         let worst = if worst.is_empty() { "-".to_owned() } else { worst.join(", ") };
         println!("row\t{}\t{}/{}\t{worst}", self.id, self.passed, self.cases);
         assert!(self.misses.is_empty() && self.cases > 0, "{}: {:#?}", self.id, self.misses);
