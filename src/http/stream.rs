@@ -131,18 +131,18 @@ pub fn wanted(ask: &Ask, hash: &str, index: Option<&str>) -> Result<Wanted, Prob
         (Some(index), _) => FileSelector::Index(index.parse().map_err(|_| {
             Problem::bad_request("the path is /stream/proxy/{hash}/{number of the file, from 0}/{name}")
         })?),
-        (None, Some(file)) => selector(file),
+        (None, Some(file)) => selector(file)?,
         (None, None) => FileSelector::Auto,
     };
     let client = ask.visitor.address;
     Ok(Wanted { magnet, selector, force: ask.switch("force")?, client })
 }
 
-/// A number is an index; anything else is a glob.
-fn selector(file: &str) -> FileSelector {
+/// A number is an index; anything else is an episode or a glob.
+pub fn selector(file: &str) -> Result<FileSelector, Problem> {
     match file.parse() {
-        Ok(index) => FileSelector::Index(index),
-        Err(_) => FileSelector::Glob(file.to_owned()),
+        Ok(index) => Ok(FileSelector::Index(index)),
+        Err(_) => FileSelector::pattern(file).map_err(|error| Problem::from(&error)),
     }
 }
 

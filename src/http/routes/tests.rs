@@ -535,6 +535,8 @@ async fn what_makes_no_sense_is_refused_before_anything_is_opened() {
         format!("{}?tr=file:///etc/passwd", path()),
         format!("{}?tr=", path()),
         format!("{}?force=maybe", path()),
+        format!("{}?file=%5B", path()),
+        format!("/torrents/{HASH}/link?playlist=1&file=%7Ba"),
         format!("{}?{}", path(), many.join("&")),
         format!("{}?{}", path(), ["tr=http://1.1.1.1/a"; 21].join("&")),
         "/torrents/zz".to_owned(),
