@@ -4,6 +4,7 @@
 //! Owns the process: its exit code, its signals ([`signals`]), its log ([`log`]) and what is printed when
 //! something is wrong ([`report`]).
 
+mod files;
 mod log;
 mod player;
 mod playing;

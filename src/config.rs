@@ -174,6 +174,7 @@ impl SwarmLayer {
             upload: !private && self.upload.unwrap_or(default.upload),
             listen_port: self.listen_port.unwrap_or(default.listen_port),
             peer_limit: self.peer_limit.unwrap_or(default.peer_limit),
+            peers_in_all: default.peers_in_all,
             download_limit: self.download_limit.or(default.download_limit),
             upload_limit: self.upload_limit.or(default.upload_limit),
             proxy: self.proxy.or(default.proxy),

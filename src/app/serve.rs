@@ -2,12 +2,14 @@
 
 use std::{io, time::Duration};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::runtime;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use super::signals;
+use super::{
+    files::{self, Shares},
+    signals,
+};
 use crate::{
     core::{Error, settings::Settings},
     http::{
@@ -18,9 +20,6 @@ use crate::{
     },
     ui::screen::Screen,
 };
-
-/// File descriptors beside the connections': peers, tables, the log, libraries.
-const OTHER_FILES: u64 = 256;
 
 /// Serves until a signal; says on `screen` where.
 pub fn run(serving: Serving, settings: Settings, screen: Option<&Screen>) -> Result<(), Error> {
@@ -42,7 +41,7 @@ async fn serve(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let listeners = listeners(&serving)?;
-    serving.limits.connections = serving.limits.connections.min(connections());
+    share_files(&mut serving, &mut settings);
     settings.swarm.public_only = !serving.policy.private_peers;
     if settings.swarm.lsd && settings.swarm.public_only {
         tracing::warn!(
@@ -83,17 +82,17 @@ fn listeners(serving: &Serving) -> Result<Vec<Listener>, Error> {
     Listener::bind(&serving.places)
 }
 
-/// How many connections the limit on open files allows, each with the file that it reads; the limit is raised as far
-/// as it goes.
-fn connections() -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let files = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => limit.maximum,
-        Err(_) => limit.current,
-    };
-    let each_two = files.map_or(u64::MAX, |files| files.saturating_sub(OTHER_FILES) / 2);
-    usize::try_from(each_two).unwrap_or(usize::MAX).max(16)
+/// Lets in as many connections and peers as the limit on open files has room for.
+fn share_files(serving: &mut Serving, settings: &mut Settings) {
+    let (limit, wanted) = (files::limit(), serving.limits.connections);
+    let Shares { connections, peers } = Shares::of(limit, settings.max_torrents, wanted);
+    if connections < wanted {
+        tracing::info!(
+            "room for {connections} connections instead of {wanted}: the limit on open files is {limit}"
+        );
+    }
+    serving.limits.connections = connections;
+    settings.swarm.peers_in_all = peers;
 }
 
 /// Without systemd nobody listens, and that is as good.

@@ -1,7 +1,8 @@
 //! PieceReader: verified pieces to bytes, and the torrent that readers share.
 //!
 //! A reader waits on every way a wait can end (its piece, a stall, cancellation, the torrent's end) and never on one
-//! of them alone. It reads from files of its own, without a lock or a permit of whoever downloads.
+//! of them alone. It reads without a lock or a permit of whoever downloads, from a file that all readers of it share: a
+//! thousand of them take one descriptor.
 
 use std::{
     any::Any,
@@ -129,6 +130,7 @@ impl Opened {
             position: range.start.min(end),
             end,
             file: None,
+            copied: None,
             mark: None,
             pacer: Pacer::default(),
         }
@@ -171,6 +173,8 @@ pub struct PieceReader {
     position: u64,
     end: u64,
     file: Option<Arc<File>>,
+    /// The same file with a position of our own, which a kernel copy moves.
+    copied: Option<File>,
     mark: Option<PlayheadMark>,
     pacer: Pacer,
 }
@@ -260,7 +264,7 @@ impl PieceReader {
     /// can (pipes, files, sockets). Blocks while `out` does. An error of `out` is the outer one.
     pub fn copy_to(&mut self, out: &mut File, most: u64) -> Result<io::Result<u64>, Error> {
         let (position, most) = (self.position, most.min(COPY_STEP));
-        let copied = move_bytes(self.file()?, position, out, most);
+        let copied = move_bytes(self.own_file()?, position, out, most);
         if let Ok(copied) = copied {
             self.advance(copied);
             if copied < most {
@@ -356,10 +360,19 @@ impl PieceReader {
     }
 
     fn file(&mut self) -> Result<&Arc<File>, Error> {
-        if self.file.is_none() {
-            self.file = Some(Arc::new(self.opened.torrent.content.open_file(self.opened.media.index)?));
-        }
-        self.file.as_ref().ok_or_else(|| Error::Internal("file handle vanished".into()))
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => self.opened.content().file(self.opened.media.index)?,
+        };
+        Ok(self.file.insert(file))
+    }
+
+    fn own_file(&mut self) -> Result<&File, Error> {
+        let file = match self.copied.take() {
+            Some(file) => file,
+            None => self.opened.content().open_file(self.opened.media.index)?,
+        };
+        Ok(self.copied.insert(file))
     }
 
     fn read_error(&self, error: io::Error) -> Error {

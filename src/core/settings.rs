@@ -60,6 +60,8 @@ pub struct SwarmSettings {
     pub listen_port: u16,
     /// Connected peers per torrent at most.
     pub peer_limit: usize,
+    /// Peers of all torrents together at most.
+    pub peers_in_all: usize,
     /// Bytes a second down.
     pub download_limit: Option<NonZeroU32>,
     /// Bytes a second up.
@@ -156,6 +158,7 @@ impl Default for SwarmSettings {
             upload: true,
             listen_port: 0,
             peer_limit: 128,
+            peers_in_all: usize::MAX,
             download_limit: None,
             upload_limit: None,
             proxy: None,

@@ -15,7 +15,7 @@ use super::{
     links::{self, Links},
     reply::{self, Problem},
     routes::{Ask, Site},
-    token,
+    stream, token,
 };
 use crate::core::{
     Error,
@@ -73,6 +73,7 @@ struct Link {
 pub fn link<L: Library>(site: &Site<L>, ask: &Ask, hash: &str) -> Answered {
     ask.only("GET, HEAD")?;
     let info_hash = parsed(hash)?;
+    ask.value("file").map(stream::selector).transpose()?;
     let valid = duration(ask, "valid", links::USUAL)?;
     if valid > token::LONGEST {
         return Err(Problem::bad_request("valid is at most 7d"));
@@ -301,7 +302,8 @@ pub fn health<L: Library>(site: &Site<L>, ask: &Ask) -> Answered {
 pub async fn metrics<L: Library>(site: &Site<L>, ask: &Ask) -> Answered {
     ask.only("GET, HEAD")?;
     let cooling = on_table(site, |table, now| table.count_cooling(now)).await.unwrap_or_default();
-    let (condition, torrents) = (site.library.condition(), site.torrents());
+    // Where each reader is, nobody asks here.
+    let (condition, torrents) = (site.library.condition(), site.library.torrents());
     let text =
         site.metrics.exposition(&condition, &torrents, cooling, site.connections()).map_err(problem)?;
     let mut response = Response::new(text.into());

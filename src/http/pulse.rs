@@ -8,7 +8,6 @@
 
 use std::{
     collections::HashMap,
-    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -22,8 +21,10 @@ use crate::core::sync::{Mutex, MutexGuard, lock};
 /// answer.
 const LOOKS: u32 = 6;
 
-/// The kernel's tables of connections.
+/// The kernel's tables of connections, over IPv4 and over IPv6.
 const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
+/// How they call a connection that is over, of which a busy server leaves ten thousand behind.
+const TIME_WAIT: &str = "06";
 
 /// Where a connection begins and ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -115,21 +116,35 @@ impl Pulse {
         steps.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             steps.tick().await;
-            if self.patients().is_empty() {
+            let tables = self.tables();
+            if tables.is_empty() {
                 continue;
             }
             let pulse = self.clone();
-            // The table is as long as the machine has connections.
-            let _ = tokio::task::spawn_blocking(move || pulse.look(&read_tables())).await;
+            // They are as long as the machine has connections.
+            let _ =
+                tokio::task::spawn_blocking(move || tables.into_iter().for_each(|table| pulse.look(table)))
+                    .await;
         }
     }
 
-    fn look(&self, tables: &str) {
+    /// Those with somebody in them.
+    fn tables(&self) -> Vec<&'static str> {
+        let patients = self.patients();
+        let is_used = |v6: bool| patients.keys().any(|ends| ends.remote.0.is_ipv6() == v6);
+        TABLES.into_iter().zip([false, true]).filter(|(_, v6)| is_used(*v6)).map(|(table, _)| table).collect()
+    }
+
+    fn look(&self, table: &str) {
+        self.examine(&std::fs::read_to_string(table).unwrap_or_default());
+    }
+
+    fn examine(&self, table: &str) {
+        let found: Vec<_> = table.lines().filter_map(read_line).collect();
+        // Connections that come and go wait for this lock.
         let mut patients = self.patients();
-        for line in tables.lines() {
-            if let Some((ends, vitals)) = read_line(line)
-                && let Some(patient) = patients.get_mut(&ends)
-            {
+        for (ends, vitals) in found {
+            if let Some(patient) = patients.get_mut(&ends) {
                 patient.examine(vitals);
             }
         }
@@ -146,16 +161,15 @@ impl Drop for Watched {
     }
 }
 
-fn read_tables() -> String {
-    let tables: io::Result<Vec<_>> = TABLES.iter().map(std::fs::read_to_string).collect();
-    tables.map(|tables| tables.concat()).unwrap_or_default()
-}
-
 /// One line: number, local and remote address, state, queues, timer, retransmissions, owner, probes, and more.
 fn read_line(line: &str) -> Option<(Ends, Vitals)> {
     let mut words = line.split_ascii_whitespace().skip(1);
-    let (local, remote) = (read_end(words.next()?)?, read_end(words.next()?)?);
-    let (queued, _) = words.nth(1)?.split_once(':')?;
+    let (local, remote) = (words.next()?, words.next()?);
+    if words.next()? == TIME_WAIT {
+        return None;
+    }
+    let (local, remote) = (read_end(local)?, read_end(remote)?);
+    let (queued, _) = words.next()?.split_once(':')?;
     let retransmitted = words.nth(1)?;
     let probed: u64 = words.nth(1)?.parse().ok()?;
     let vitals = Vitals {
@@ -199,7 +213,7 @@ mod tests {
             let client = client.expect("connected");
             let ends =
                 Ends::new(client.local_addr().expect("an address"), client.peer_addr().expect("an address"));
-            let tables = read_tables();
+            let tables = TABLES.map(|table| std::fs::read_to_string(table).expect(table)).concat();
             let found = tables.lines().filter_map(read_line).find(|(found, _)| *found == ends);
             assert_eq!(found.expect(place).1, Vitals::default());
         }
@@ -214,6 +228,7 @@ mod tests {
         assert_eq!(found, ends("127.0.0.1:7777", "127.0.0.2:41668"));
         assert_eq!(vitals, Vitals { queued: 0x3f_8600, unanswered: 5 });
         assert_eq!(read_line(&line.replace("0200007F:A2C4", "0200007F")), None);
+        assert_eq!(read_line(&line.replace(" 01 ", " 06 ")), None);
         assert_eq!(read_line("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when"), None);
     }
 
@@ -243,10 +258,11 @@ mod tests {
         let pulse = Pulse::new(Duration::from_secs(30));
         let watched = pulse.watch(ends("127.0.0.1:1", "127.0.0.1:2"));
         for _ in 0..100 {
-            pulse.look("");
+            pulse.examine("");
         }
         assert!(!watched.lost.is_cancelled());
+        assert_eq!(pulse.tables(), [TABLES[0]], "nobody came over IPv6");
         drop(watched);
-        assert!(pulse.patients().is_empty());
+        assert!(pulse.tables().is_empty());
     }
 }

@@ -63,6 +63,11 @@ fn crowd(serve: &Serve, film: &Torrent, viewers: u32, seconds: usize) -> JoinSet
     crowd
 }
 
+/// What the server says of too few open files.
+fn scarcity(serve: &Serve) -> Option<String> {
+    serve.run.stderr().into_iter().find(|line| line.contains("cannot accept"))
+}
+
 /// Waits until the one that asks has the only connection.
 async fn alone(serve: &Serve) {
     while serve.metric("swarmcat_connections").await > 1.0 {
@@ -183,6 +188,7 @@ async fn idle_connections_are_cheap_and_let_go() {
     let rate = 100.0 * alone.as_secs_f64() / beside.as_secs_f64();
     row.saw(100.0 - rate, "% of a good client's rate lost");
     row.case("a good client", async { assert!(rate >= 95.0, "{beside:?}, alone {alone:?}") }).await;
+    row.case("files", async { assert_eq!(scarcity(&serve), None) }).await;
     serve.stop().await;
     row.end();
 }
@@ -232,8 +238,7 @@ async fn more_connections_than_there_is_room_for_hold_up_nobody_who_is_in() {
         let read = stream.read_to_end(&mut bytes).await;
         row.case(number, async { assert!(read.is_ok() && bytes.ends_with(torrent.content())) }).await;
     }
-    let scarce = serve.run.stderr().into_iter().find(|line| line.contains("cannot accept"));
-    row.case("files", async { assert_eq!(scarce, None) }).await;
+    row.case("files", async { assert_eq!(scarcity(&serve), None) }).await;
     assert_eq!(serve.metric("swarmcat_panics_total").await, 0.0);
     serve.stop().await;
     row.end();

@@ -83,6 +83,8 @@ async fn readers_that_pause_or_leave_give_everything_back() {
         paused.push(stream);
     }
     assert_eq!(serve.metric("swarmcat_readers").await, 200.0);
+    let open = serve.files();
+    assert!(open <= files + 202, "{open} files, {files} before 200 sockets and the one film");
     let began = Instant::now();
     assert!(serve.get(&path(&torrent)).await.body == torrent.content());
     assert!(

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use swarmcat::core::{Streamer, streamer::Request};
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::{io::AsyncReadExt, net::TcpStream, task::JoinSet};
 
 use crate::support::{
-    Answer, Behaviour, HttpTracker, MIB, Peer, Sandbox, Serve, Torrent,
+    Answer, Behaviour, HttpTracker, KIB, MIB, PATIENCE, Peer, Sandbox, Serve, Torrent,
     serve::{path, succeeds},
 };
 
@@ -114,6 +114,62 @@ async fn a_torrent_goes_on_for_its_grace_after_its_last_reader_and_then_pauses()
     assert!(!streamer.is_open(&hash));
     peer.wait_for("the end of its connections", |counts| counts.open == 0).await;
     assert!(sandbox.torrent_dir(&torrent).exists(), "what came is kept");
+}
+
+/// Of a client that is told to come back later, or asks for what begins at `start`: whether it got it.
+async fn told_or_served(mut stream: TcpStream, torrent: Torrent, start: usize) -> bool {
+    let mut bytes = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await;
+    read.expect("an answer in time").expect("an answer");
+    let served = bytes.starts_with(b"HTTP/1.1 206");
+    assert!(served || bytes.starts_with(b"HTTP/1.1 503"), "{}", String::from_utf8_lossy(&bytes));
+    assert!(!served || bytes.ends_with(&torrent.content()[start..start + KIB]), "from {start}");
+    served
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_files_are_few_clients_and_peers_leave_each_other_enough() {
+    /// Room for 87 ordinary connections, 9 of the operator's, and 16 peers.
+    const FILES: usize = 800;
+    let torrent = Torrent::single("film.mkv", 2 * MIB).build();
+    let mut peers = Vec::new();
+    for _ in 0..40 {
+        peers.push(Peer::start(&torrent, Behaviour::StallAfter { blocks: 0 }).await);
+    }
+    let (sandbox, limit) = (Sandbox::new(), format!("--nofile={FILES}:{FILES}"));
+    let serve = peers.iter().fold(sandbox.serve(), |serve, peer| serve.peer(peer.addr()));
+    let serve = Serve::start(serve.under(["prlimit", &limit])).await;
+    let mut clients = JoinSet::new();
+    for number in 0..FILES {
+        let start = number * KIB;
+        let lines = format!("Range: bytes={start}-{}\r\n", start + KIB - 1);
+        let stream = serve.send("GET", &path(&torrent), &lines).await;
+        clients.spawn(told_or_served(stream, torrent.clone(), start));
+    }
+    while serve.metric("swarmcat_connections").await < 87.0 || clients.try_join_next().is_none() {
+        tokio::task::yield_now().await;
+    }
+    let open: usize = peers.iter().map(|peer| peer.counts().open).sum();
+    assert!((1..=2 * 16).contains(&open), "{open} peers, those that were greeted and wait included");
+    let files = serve.files();
+    assert!(files < FILES, "{files}");
+    peers.iter().for_each(|peer| peer.set(Behaviour::Serve));
+    let served = clients.join_all().await.into_iter().filter(|served| *served).count();
+    assert!(served >= 87, "{served}");
+    let scarce = |line: &String| line.contains("cannot accept") || line.contains("os error 24");
+    assert_eq!(serve.run.stderr().into_iter().find(scarce), None);
+    serve.stop().await;
+}
+
+#[tokio::test]
+async fn a_torrent_is_found_also_where_the_peers_of_others_take_every_place() {
+    let torrent = Torrent::single("film.mkv", MIB).build();
+    let (peer, sandbox) = (Peer::serving(&torrent).await, Sandbox::new());
+    let mut settings = sandbox.settings(peer.addr());
+    settings.swarm.peers_in_all = 0;
+    let source = torrent.hex().parse().unwrap();
+    let found = Streamer::new(settings).metainfo(&source, false, Default::default()).await.unwrap();
+    assert_eq!(found.info_hash.to_string(), torrent.hex());
 }
 
 #[tokio::test]

@@ -1,9 +1,12 @@
 //! The one place that opens TCP connections to peers: directly or through the user's proxy, bound to the user's device,
-//! and only to addresses within [`Reach`].
+//! and only to addresses within [`Reach`]. It has a place for each peer, of all torrents.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 use tokio_socks::tcp::Socks5Stream;
 use url::Url;
 
@@ -19,7 +22,11 @@ pub struct Dialer {
     device: Option<String>,
     ipv4_only: bool,
     reach: Reach,
+    places: Arc<Semaphore>,
 }
+
+/// A peer's place, until it is dropped.
+pub type Place = OwnedSemaphorePermit;
 
 impl Dialer {
     /// As the settings say.
@@ -29,12 +36,23 @@ impl Dialer {
             device: settings.bind_device.clone(),
             ipv4_only: settings.ipv4_only,
             reach: Reach::new(settings),
+            places: Arc::new(Semaphore::new(settings.peers_in_all.min(Semaphore::MAX_PERMITS))),
         }
+    }
+
+    /// A place for one more peer, whoever dials whom; `None` where all are taken.
+    pub fn place(&self) -> Option<Place> {
+        self.places.clone().try_acquire_owned().ok()
     }
 
     /// Whether a peer may be dialled at all.
     pub fn may_dial(&self, peer: SocketAddr) -> bool {
         self.reach.peer(peer)
+    }
+
+    /// Whether names of peers may be looked up: around a proxy, who is asked would learn who is about to be dialled.
+    pub fn may_look_up(&self) -> bool {
+        self.proxy.is_none()
     }
 
     /// Connects, within four seconds, without Nagle's delay.

@@ -50,6 +50,8 @@ use crate::core::{
 
 /// Peers dialled at once: enough to get through a stale list of 200 in a dozen seconds.
 const DIALS: usize = 64;
+/// And where other torrents' peers have taken all places: those who look for a torrent are not told that it has no peers.
+const DIALS_AT_LEAST: usize = 8;
 /// Peers that dialled us and are talked to at once.
 const GUESTS: usize = 32;
 /// Addresses remembered; a swarm's DHT can name thousands, and a lying one any number.
@@ -347,6 +349,12 @@ impl<'a> Hunt<'a> {
         if let Ok(address) = peer.parse() {
             return self.learn(address, Origin::Asker);
         }
+        if !self.searcher.dialer.may_look_up() {
+            return tracing::debug!(
+                "peer {}: its name is not looked up beside the proxy",
+                peer.escape_debug()
+            );
+        }
         self.news.spawn(async move {
             News::Resolved(tokio::net::lookup_host(peer).await.map(Iterator::collect).unwrap_or_default())
         });
@@ -382,22 +390,29 @@ impl<'a> Hunt<'a> {
 
     fn announce(&mut self, tracker: Url) {
         let (announcer, hash) = (self.searcher.announcer.clone(), self.search.info_hash);
+        let transfer = Transfer { started: !self.answered.contains_key(&tracker), ..Transfer::UNKNOWN };
         self.announcing += 1;
         self.news.spawn(async move {
-            let answer = announcer.announce(&tracker, hash, Transfer::UNKNOWN).await;
+            let answer = announcer.announce(&tracker, hash, transfer).await;
             News::Announced(tracker, answer)
         });
     }
 
     fn dial(&mut self) {
-        while self.dialling < DIALS
-            && let Some((peer, dials)) = self.queue.pop_front()
-        {
+        while self.dialling < DIALS && !self.queue.is_empty() {
+            let place = self.searcher.dialer.place();
+            if place.is_none() && self.dialling >= DIALS_AT_LEAST {
+                return;
+            }
+            let Some((peer, dials)) = self.queue.pop_front() else { return };
             self.dialling += 1;
             self.dials.insert(peer, dials + 1);
             self.note(peer, PeerState::Connecting, None);
             let call = self.call();
-            self.news.spawn(async move { News::Dialled(peer, call.make(peer).await) });
+            self.news.spawn(async move {
+                let _place = place;
+                News::Dialled(peer, call.make(peer).await)
+            });
         }
     }
 
@@ -443,7 +458,7 @@ impl<'a> Hunt<'a> {
                 tracing::debug!("tracker {} named {} peers", host(&tracker), peers.len());
                 self.heard.insert(tracker.clone());
                 self.failed.remove(&tracker);
-                if peers.is_empty() {
+                if peers.is_empty() && !self.search.private && pace.at_least.is_none() {
                     self.again.insert(tracker.clone());
                 }
                 let origin = Origin::Tracker(tracker.clone());

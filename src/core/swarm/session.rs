@@ -297,7 +297,7 @@ impl Boot {
             runtime_worker_threads: Some(PERMITS),
             concurrent_init_limit: Some(INITIALIZED),
             ratelimits: LimitsConfig { upload_bps: swarm.upload_limit, download_bps: swarm.download_limit },
-            peer_limit: Some(swarm.peer_limit),
+            peer_limit: Some(swarm.peer_limit.min(swarm.peers_in_all)),
             disable_upload: !swarm.upload,
             disable_local_service_discovery: !uses_lsd(swarm),
             ipv4_only: swarm.ipv4_only,

@@ -18,7 +18,7 @@ use librqbit_dualstack_sockets::{BindOpts, TcpListener};
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Exchange, Floor, carry, link::Far};
+use super::{Exchange, Floor, NO_PLACE, carry, link::Far};
 use crate::core::{
     reach::network,
     settings::SwarmSettings,
@@ -158,6 +158,7 @@ impl Visit {
             hello = handshake::hear(&mut stream) => hello?,
             () = ticket.lost.cancelled() => return Err("it said nothing while others came".into()),
         };
+        let Some(_in_all) = self.floor.dialer.place() else { return Err(NO_PLACE.into()) };
         drop(ticket);
         let admitted = self.admit(stream, hello).await?;
         let exchange = admitted.exchange;
@@ -165,7 +166,7 @@ impl Visit {
             return Err("it sent bad blocks before".into());
         }
         let Ok(_place) = exchange.visits.clone().try_acquire_owned() else {
-            return Err("every place is taken".into());
+            return Err(NO_PLACE.into());
         };
         let (librqbit, answer) = self.lead_in(&admitted.hello).await?;
         let mut stream = admitted.stream;

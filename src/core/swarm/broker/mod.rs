@@ -73,6 +73,8 @@ use exchange::Counters;
 use redial::Road;
 use throttle::Throttle;
 
+/// Why a peer is not dialled, or not let in, that is as good as any other.
+const NO_PLACE: &str = "every place is taken";
 /// Peers without a link that are remembered.
 const MOST_ABSENT: usize = 1000;
 
@@ -246,7 +248,8 @@ async fn attend(mut librqbit: TcpStream, floor: Arc<Floor>) {
         return;
     }
     floor.note(to, PeerState::Connecting, None);
-    let (state, why) = match floor.reach(&mut librqbit, to).await {
+    let place = floor.dialer.place();
+    let (state, why) = match floor.reach(&mut librqbit, to, place.is_some()).await {
         Ok((exchange, far)) => {
             lock(&floor.absent).remove(&to);
             (PeerState::Left, Reason::Left(carry(exchange, far, librqbit).await))
@@ -293,14 +296,16 @@ impl Floor {
         absent.insert(peer, Absent { state, why, of });
     }
 
-    /// Greets a peer for librqbit.
+    /// Greets a peer for librqbit, if there is a place for it.
     async fn reach(
         &self,
         librqbit: &mut TcpStream,
         to: SocketAddr,
+        placed: bool,
     ) -> io::Result<(Arc<Exchange>, Far<TcpStream>)> {
         librqbit.set_nodelay(true)?;
         let dialled = match (self.is_banned_everywhere(to), self.lobby.knows(to)) {
+            _ if !placed => Err(io::Error::other(NO_PLACE)),
             (true, _) => Err(Reason::Liar.into()),
             (_, true) => Ok(None),
             _ => unless_gone(librqbit, self.dialer.dial(to)).await.map(Some),
