@@ -103,6 +103,7 @@ fn the_file_says_everything_that_can_be_said() {
                 upload: false,
                 listen_port: 6881,
                 peer_limit: 30,
+                peers_in_all: 18446744073709551615,
                 download_limit: Some(
                     2097152,
                 ),
