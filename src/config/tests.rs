@@ -247,7 +247,7 @@ fn an_error_names_the_line_the_key_and_what_was_expected() {
     insta::assert_snapshot!(fault("progress = \"loud\""), @r#"line 1: progress: "loud": expected one of auto, bar, plain, json, none"#);
     insta::assert_snapshot!(fault("temp_dir = \"a\"\ntemp_dir = \"b\""), @"line 2: temp_dir: duplicate key");
     insta::assert_snapshot!(fault("temp_dir = \"a"), @r#"line 1: temp_dir: invalid basic string, expected `"`"#);
-    insta::assert_snapshot!(fault("[waits"), @"line 1: x");
+    insta::assert_snapshot!(fault("[waits"), @"line 1: unclosed table, expected `]`");
     insta::assert_snapshot!(fault("swarm = \"none\""), @"line 1: swarm: invalid type: text, expected a table");
 }
 
