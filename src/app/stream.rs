@@ -5,14 +5,17 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
     ops::Range,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use tokio::{runtime, sync::watch};
+use tokio_util::task::TaskTracker;
 
 use super::{
     player::Player,
-    playing, signals,
+    playing,
+    report::is_closed_pipe,
+    signals,
     sink::{Sink, wait_until_closed},
 };
 use crate::{
@@ -23,7 +26,7 @@ use crate::{
         metainfo::{FileEntry, Metainfo},
         reader::{Opened, PieceReader},
         settings::Settings,
-        source::Source,
+        source::{InfoHash, Source},
         status::{Phase, Status},
         streamer::{RangeOf, Request},
         sync::{Mutex, PoisonError, lock},
@@ -108,7 +111,15 @@ pub fn run(
         .enable_all()
         .build()
         .map_err(|error| Error::Internal(format!("cannot start a runtime: {error}")))?;
-    let run = Run { request, source, settings, presentation, screen: screen.clone() };
+    let run = Run {
+        request,
+        source,
+        settings,
+        presentation,
+        screen: screen.clone(),
+        torrent: Arc::default(),
+        copies: TaskTracker::new(),
+    };
     let result = runtime.block_on(async {
         tokio::select! {
             result = run.go(player) => result,
@@ -126,6 +137,10 @@ struct Run {
     settings: Settings,
     presentation: Presentation,
     screen: Screen,
+    /// Which it is, once it was opened.
+    torrent: Arc<OnceLock<InfoHash>>,
+    /// Copies into the output: a thread's work, which goes on when nobody waits for it any more.
+    copies: TaskTracker,
 }
 
 impl Run {
@@ -140,15 +155,17 @@ impl Run {
             self.ask(&streamer, &status).await?;
         }
         let progress = self.progress(&status);
-        let media = match player {
-            Some(player) => self.play(&streamer, status, &player).await?,
-            None => self.deliver(&streamer, &status).await?,
+        let ended = match player {
+            Some(player) => self.play(&streamer, status, &player).await.map(Some),
+            None => self.deliver(&streamer, &status).await,
         };
-        if let Some((media, bytes)) = &media {
-            progress.finish(&media.path, *bytes);
-            self.tidy(&streamer, media).await?;
+        match ended {
+            Ok(Some((media, bytes))) => progress.finish(&media.path, bytes),
+            Ok(None) => {}
+            Err(error) if is_closed_pipe(&error) => {}
+            Err(error) => return Err(error),
         }
-        Ok(())
+        self.tidy(&streamer).await
     }
 
     fn progress(&self, status: &watch::Sender<Status>) -> Progress {
@@ -211,6 +228,11 @@ impl Run {
     }
 
     fn opening(&self, range: RangeOf, status: watch::Sender<Status>) -> Request {
+        let torrent = self.torrent.clone();
+        let range: RangeOf = Box::new(move |opened| {
+            torrent.get_or_init(|| opened.media().info_hash);
+            range(opened)
+        });
         Request {
             source: self.source.clone(),
             selector: self.selector(),
@@ -255,7 +277,7 @@ impl Run {
         let request = self.opening(range, status.clone());
         let copying = async {
             let (opened, reader) = streamer.open(request).await?;
-            let delivered = copy(reader, out, &name, status).await?;
+            let delivered = self.copy(reader, out, &name, status).await?;
             Ok::<_, Error>((opened.media().clone(), delivered))
         };
         let (media, delivered) = tokio::select! {
@@ -274,48 +296,52 @@ impl Run {
         streamer: &Arc<Streamer>,
         status: watch::Sender<Status>,
         player: &Player,
-    ) -> Result<Option<(Media, u64)>, Error> {
+    ) -> Result<(Media, u64), Error> {
         let whole: RangeOf = Box::new(|opened| Ok(0..opened.media().len));
         let (opened, _first) = streamer.open(self.opening(whole, status.clone())).await?;
-        status.send_modify(|status| status.phase = Phase::Streaming);
-        let media = opened.media().clone();
-        playing::play(player, &self.request.player_args, opened, streamer, &self.source).await?;
-        Ok(Some((media, 0)))
+        // How much of the file a player takes, and how often, nobody knows.
+        status.send_modify(|status| (status.phase, status.total) = (Phase::Streaming, None));
+        let (media, args) = (opened.media().clone(), &self.request.player_args);
+        let taken = playing::play(player, args, opened, streamer, &self.source, &status).await?;
+        Ok((media, taken))
     }
 
-    async fn tidy(&self, streamer: &Streamer, media: &Media) -> Result<(), Error> {
-        if self.request.remove {
-            streamer.remove(&media.info_hash).await?;
+    /// Copies all that the reader brings; how much it was.
+    async fn copy(
+        &self,
+        mut reader: PieceReader,
+        mut out: File,
+        name: &Path,
+        status: &watch::Sender<Status>,
+    ) -> Result<u64, Error> {
+        let start = reader.position();
+        loop {
+            status.send_modify(|status| status.waiting_for_piece = reader.waits_for());
+            let ready = reader.ready().await?;
+            if ready == 0 {
+                return Ok(reader.position() - start);
+            }
+            let copying = self.copies.spawn_blocking(move || {
+                let copied = reader.copy_to(&mut out, ready);
+                (reader, out, copied)
+            });
+            let copied;
+            (reader, out, copied) = copying.await.map_err(|error| Error::Internal(error.to_string()))?;
+            copied?.map_err(|error| Error::storage("writing", name, error))?;
+            status.send_modify(|status| {
+                status.phase = Phase::Streaming;
+                status.delivered = reader.position() - start;
+            });
         }
-        Ok(())
     }
-}
 
-/// Copies all that the reader brings; how much it was. A reader of ours that left early is no error.
-async fn copy(
-    mut reader: PieceReader,
-    mut out: File,
-    name: &Path,
-    status: &watch::Sender<Status>,
-) -> Result<u64, Error> {
-    let start = reader.position();
-    loop {
-        status.send_modify(|status| status.waiting_for_piece = reader.waits_for());
-        let ready = reader.ready().await?;
-        if ready == 0 {
-            return Ok(reader.position() - start);
-        }
-        let copying = tokio::task::spawn_blocking(move || {
-            let copied = reader.copy_to(&mut out, ready);
-            (reader, out, copied)
-        });
-        let copied;
-        (reader, out, copied) = copying.await.map_err(|error| Error::Internal(error.to_string()))?;
-        copied?.map_err(|error| Error::storage("writing", name, error))?;
-        status.send_modify(|status| {
-            status.phase = Phase::Streaming;
-            status.delivered = reader.position() - start;
-        });
+    /// Once nobody needs it any more, whoever ended it.
+    async fn tidy(&self, streamer: &Streamer) -> Result<(), Error> {
+        let Some(info_hash) = self.torrent.get().filter(|_| self.request.remove) else { return Ok(()) };
+        // A copy whose reader has left ends at once, but until then it holds the torrent.
+        self.copies.close();
+        self.copies.wait().await;
+        streamer.remove(info_hash).await.map(drop)
     }
 }
 
