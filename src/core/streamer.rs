@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use time::OffsetDateTime;
 use tokio::{
     sync::{OnceCell, watch},
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
@@ -31,12 +31,17 @@ use super::{
         Found, Keeping, Search, SwarmSession, Traffic,
         metainfo::{parse, torrent_file},
     },
-    sync::atomic::{AtomicBool, Ordering},
-    torrents::{Live, Torrents, Turn},
+    sync::{Mutex, lock},
+    torrents::{Live, SharedFailure, Torrents, Turn},
 };
 
 /// How often the have-map is written while pieces come in: what a kill can cost is one second's pieces.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
+
+/// Who got a torrent's last byte may still be on its way out when it is removed: so often it is looked whether it has gone,
+const LOOKS: u32 = 10;
+/// with this pause in between.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What is to be streamed.
 pub struct Request {
@@ -148,7 +153,14 @@ impl Streamer {
 
     /// Deletes what is kept of a torrent, unless somebody uses it.
     pub async fn remove(&self, info_hash: &InfoHash) -> Result<u64, Error> {
-        self.torrents.close(info_hash).await;
+        let mut looks = 0;
+        while !self.torrents.close_unread(info_hash).await {
+            if looks == LOOKS {
+                return Err(Error::Busy(format!("torrent {info_hash} is being read; nothing was removed")));
+            }
+            looks += 1;
+            sleep(LOOK).await;
+        }
         ScratchDir::open(&self.settings.temp_dir)?.remove(info_hash)
     }
 
@@ -321,9 +333,12 @@ impl Attempt<'_> {
         match self.learn(&lease).await {
             Ok((metainfo, found)) => Ok(self.assemble(lease, metainfo, Some(writer), Some(found))),
             Err(error) => {
+                let is_empty = !self.on_disk && Content::kept_metainfo(lease.dir()).is_none();
                 drop((writer, lease));
-                // Nothing of the torrent is there, so an empty directory must not stay for it.
-                let _ = self.scratch.remove(&self.info_hash());
+                if is_empty {
+                    // The directory that was made for it must not stay.
+                    let _ = self.scratch.remove(&self.info_hash());
+                }
                 self.recorded(Err(error))
             }
         }
@@ -429,8 +444,8 @@ impl Attempt<'_> {
     ) -> Live {
         let content = Arc::new(Content::open(lease.dir(), metainfo));
         let (table, client) = (self.streamer.table.clone(), self.client);
-        let failed = Arc::new(AtomicBool::new(false));
-        let stalled = failed.clone();
+        let failure = Arc::new(SharedFailure::default());
+        let (stalled, fetched) = (failure.clone(), content.clone());
         let torrent = Torrent {
             upkeep: Box::new(Upkeep::start(content.clone(), lease.clone())),
             audience: Audience::default(),
@@ -440,17 +455,21 @@ impl Attempt<'_> {
             stall_timeout: self.streamer.settings.waits.stall_timeout,
             status: self.status.subscribe(),
             on_stall: Box::new(move |error| {
-                if !stalled.swap(true, Ordering::AcqRel) {
+                if stalled.note(fetched.written()) {
                     record(&table, error, client);
                 }
             }),
         };
-        Live::new(torrent, lease, (writer, found), self.status.clone(), failed)
+        Live::new(torrent, lease, (writer, found), self.status.clone(), failure)
     }
 
     /// Lets the swarm fetch a file; the torrent then goes on by itself, as long as it is live.
     async fn fetch(&mut self, live: &Live, file: usize) -> Result<(), Error> {
         let (content, waits) = (&live.torrent.content, self.streamer.settings.waits);
+        if live.has_failed_lately() {
+            self.check_cooldown()?;
+        }
+        live.begins_anew();
         if live.wants_already(file) {
             return Ok(());
         }
@@ -538,10 +557,11 @@ impl Attempt<'_> {
 
     /// A success takes the torrent out of the table; a failure goes in, but once for all readers that it befalls.
     fn remember(&self, live: &Live, result: Result<(), Error>) -> Result<(), Error> {
-        if result.is_err() {
-            return if live.fails_first() { self.recorded(result) } else { result };
+        match &result {
+            Ok(()) => live.begins_anew(),
+            Err(Error::Failed { .. }) if live.fails_first() => return self.recorded(result),
+            Err(_) => return result,
         }
-        live.succeeds();
         if let Err(error) = self.streamer.table.forget(&self.info_hash(), OffsetDateTime::now_utc()) {
             tracing::warn!("torrent {}: its old failure was not forgotten: {error}", self.info_hash());
         }
@@ -612,12 +632,14 @@ fn tiers(settings: &Settings, own: &[Url], private: bool) -> Vec<Vec<Url>> {
 /// Writes the have-map and the idle clock while a torrent is open, and once more at the end.
 struct Upkeep {
     content: Arc<Content>,
-    lease: Lease,
+    /// Shared with the task, which goes some time after it was told to.
+    lease: Arc<Mutex<Option<Lease>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Upkeep {
     fn start(content: Arc<Content>, lease: Lease) -> Self {
+        let lease = Arc::new(Mutex::new(Some(lease)));
         let (saved, held) = (content.clone(), lease.clone());
         let task = tokio::spawn(async move {
             let mut ticks = interval(SAVE_EVERY);
@@ -625,7 +647,8 @@ impl Upkeep {
             loop {
                 ticks.tick().await;
                 let (saved, held) = (saved.clone(), held.clone());
-                let _ = tokio::task::spawn_blocking(move || tend(&saved, &held)).await;
+                let tended = move || lock(&held).iter().for_each(|lease| tend(&saved, lease));
+                let _ = tokio::task::spawn_blocking(tended).await;
             }
         });
         Upkeep { content, lease, task }
@@ -635,7 +658,8 @@ impl Upkeep {
 impl Drop for Upkeep {
     fn drop(&mut self) {
         self.task.abort();
-        tend(&self.content, &self.lease);
+        let lease = lock(&self.lease).take();
+        lease.iter().for_each(|lease| tend(&self.content, lease));
     }
 }
 

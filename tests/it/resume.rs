@@ -31,6 +31,20 @@ async fn interrupted(sandbox: &Sandbox, torrent: &Torrent, peer: &Peer, signal: 
 }
 
 #[tokio::test]
+async fn a_damaged_metainfo_costs_nothing_of_what_is_there() {
+    let torrent = torrent("kept.bin");
+    let sandbox = Sandbox::filled(&torrent).await;
+    std::fs::write(sandbox.torrent_dir(&torrent).join("metainfo.torrent"), b"d4:info").unwrap();
+    let dead = sandbox.stream(torrent.hex()).impatient().run().await;
+    assert!([4, 9].contains(&dead.exit), "{}", dead.report());
+    assert!(std::fs::read(sandbox.data_file(&torrent, 0)).unwrap() == torrent.content());
+    let peer = Peer::serving(&torrent).await;
+    let run = sandbox.stream(torrent.hex()).args(["--force"]).peer(peer.addr()).run().await;
+    run.code(0).delivered(torrent.content());
+    assert_eq!(peer.counts().blocks, 0, "only the metainfo was missing");
+}
+
+#[tokio::test]
 async fn what_an_interrupted_stream_had_is_not_downloaded_again() {
     let torrent = torrent("interrupted.bin");
     let first = Peer::serving(&torrent).await;

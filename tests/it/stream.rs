@@ -301,6 +301,16 @@ async fn remove_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn what_was_there_before_is_removed_as_well() {
+    let torrent = Torrent::single("removed.bin", 64 * KIB).build();
+    for _ in 0..10 {
+        let sandbox = Sandbox::filled(&torrent).await;
+        sandbox.stream(torrent.hex()).arg("--remove").run().await.code(0).delivered(torrent.content());
+        assert!(!sandbox.torrent_dir(&torrent).exists());
+    }
+}
+
+#[tokio::test]
 async fn an_empty_file_is_delivered_as_nothing() {
     let torrent = Torrent::multi("with empty").file("empty.txt", 0).file("film.mkv", KIB).build();
     let peer = Peer::serving(&torrent).await;

@@ -58,6 +58,14 @@ impl Sandbox {
     }
 
     /// Everything of this machine is below it.
+    /// With the whole of a torrent, and nobody who uses it.
+    pub async fn filled(torrent: &Torrent) -> Self {
+        let (sandbox, peer) = (Self::new(), super::Peer::serving(torrent).await);
+        let run = sandbox.stream(torrent.hex()).peer(peer.addr()).run().await;
+        run.code(0).delivered(torrent.content());
+        sandbox
+    }
+
     pub fn root(&self) -> &Path {
         self.root.path()
     }
