@@ -109,7 +109,7 @@ fn beside(metainfo: &Metainfo, video: &Media) -> Vec<Media> {
 }
 
 /// A source that can be used once more: standard input is read but once, and a web page is not asked for every file.
-fn again(source: &Source, metainfo: &Metainfo) -> Source {
+pub fn again(source: &Source, metainfo: &Metainfo) -> Source {
     match source {
         Source::Hash(_) | Source::Magnet(_) => source.clone(),
         Source::File(_) | Source::Url(_) | Source::Stdin => {

@@ -28,7 +28,7 @@ use crate::{
         settings::Settings,
         source::{InfoHash, Source},
         status::{Phase, Status},
-        streamer::{RangeOf, Request},
+        streamer::{self, RangeOf, Request},
         sync::{Mutex, PoisonError, lock},
     },
     http::range,
@@ -265,29 +265,72 @@ impl Run {
             Output::Stdout => Sink::stdout()?,
             Output::File(path) => Sink::file(path)?,
         };
-        let (name, out) = sink.handle()?;
         let closed = nobody_reads(sink.handle()?.1);
         let sink = Arc::new(Mutex::new(sink));
-        let (range, resumed) = (self.range(), sink.clone());
-        let range: RangeOf = Box::new(move |opened| {
-            let range = range(opened)?;
-            let kept = lock(&resumed).resume(opened, &range)?;
-            Ok(range.start + kept..range.end)
-        });
-        let request = self.opening(range, status.clone());
-        let copying = async {
-            let (opened, reader) = streamer.open(request).await?;
-            let delivered = self.copy(reader, out, &name, status).await?;
-            Ok::<_, Error>((opened.media().clone(), delivered))
-        };
         let (media, delivered) = tokio::select! {
-            copied = copying => copied?,
+            filled = self.fill(streamer, &sink, status) => filled?,
             () = closed => return Ok(None),
         };
         let sink =
             Arc::into_inner(sink).ok_or_else(|| Error::Internal("the output is still in use".into()))?;
         sink.into_inner().unwrap_or_else(PoisonError::into_inner).finish()?;
         Ok(Some((media, delivered)))
+    }
+
+    /// Brings the sink what it has not got; the file and how many bytes that were. The end comes first: what the swarm
+    /// brings beside it is missing as well, and not what lies between two gaps.
+    async fn fill(
+        &self,
+        streamer: &Streamer,
+        sink: &Arc<Mutex<Sink>>,
+        status: &watch::Sender<Status>,
+    ) -> Result<(Media, u64), Error> {
+        let missing = Arc::default();
+        let mut request = self.opening(self.last_missing(sink, &missing, status), status.clone());
+        let mut delivered = 0;
+        loop {
+            let (opened, reader) = streamer.open(request).await?;
+            let gap = reader.position()..reader.position() + reader.remaining();
+            let left: u64 = lock(&missing).iter().map(|gap| gap.end - gap.start).sum();
+            status.send_modify(|status| {
+                status.total = Some(delivered + reader.remaining() + left);
+            });
+            let (name, out) = lock(sink).take(&gap)?;
+            delivered = self.copy(reader, out, &name, delivered, status).await?;
+            let media = opened.media().clone();
+            let Some(gap) = lock(&missing).pop() else { return Ok((media, delivered)) };
+            status.send_modify(|status| status.phase = Phase::FirstPiece);
+            request = Request {
+                source: playing::again(&self.source, opened.content().metainfo()),
+                selector: FileSelector::Index(media.index),
+                ..self.opening(streamer::at_once(|_| Ok(gap)), status.clone())
+            };
+        }
+    }
+
+    /// The last of what the sink has not got, once that is known; `missing` is what comes before it.
+    fn last_missing(
+        &self,
+        sink: &Arc<Mutex<Sink>>,
+        missing: &Arc<Mutex<Vec<Range<u64>>>>,
+        status: &watch::Sender<Status>,
+    ) -> RangeOf {
+        let range = self.range();
+        let (sink, missing, status) = (sink.clone(), missing.clone(), status.clone());
+        let copies = self.copies.clone();
+        let look = move |opened: Opened| {
+            let range = range(&opened)?;
+            let mut gaps = lock(&sink).missing(&opened, range.clone(), &status)?;
+            let last = gaps.pop().unwrap_or(range.end..range.end);
+            *lock(&missing) = gaps;
+            Ok(last)
+        };
+        Box::new(|opened| {
+            Box::pin(async move {
+                let looked = copies.spawn_blocking(move || look(opened)).await;
+                looked.map_err(|error| Error::Internal(error.to_string()))?
+            })
+        })
     }
 
     /// To a player, through a server that only it knows of.
@@ -297,7 +340,7 @@ impl Run {
         status: watch::Sender<Status>,
         player: &Player,
     ) -> Result<(Media, u64), Error> {
-        let whole: RangeOf = Box::new(|opened| Ok(0..opened.media().len));
+        let whole = streamer::at_once(|opened| Ok(0..opened.media().len));
         let (opened, _first) = streamer.open(self.opening(whole, status.clone())).await?;
         // How much of the file a player takes, and how often, nobody knows.
         status.send_modify(|status| (status.phase, status.total) = (Phase::Streaming, None));
@@ -306,12 +349,13 @@ impl Run {
         Ok((media, taken))
     }
 
-    /// Copies all that the reader brings; how much it was.
+    /// Copies all that the reader brings; how much was delivered with that, and `before`.
     async fn copy(
         &self,
         mut reader: PieceReader,
         mut out: File,
         name: &Path,
+        before: u64,
         status: &watch::Sender<Status>,
     ) -> Result<u64, Error> {
         let start = reader.position();
@@ -319,7 +363,7 @@ impl Run {
             status.send_modify(|status| status.waiting_for_piece = reader.waits_for());
             let ready = reader.ready().await?;
             if ready == 0 {
-                return Ok(reader.position() - start);
+                return Ok(before + reader.position() - start);
             }
             let copying = self.copies.spawn_blocking(move || {
                 let copied = reader.copy_to(&mut out, ready);
@@ -327,10 +371,10 @@ impl Run {
             });
             let copied;
             (reader, out, copied) = copying.await.map_err(|error| Error::Internal(error.to_string()))?;
-            copied?.map_err(|error| Error::storage("writing", name, error))?;
+            copied?.map_err(|error| Error::storage("writing", name, broken_pipe(error)))?;
             status.send_modify(|status| {
                 status.phase = Phase::Streaming;
-                status.delivered = reader.position() - start;
+                status.delivered = before + reader.position() - start;
             });
         }
     }
@@ -342,6 +386,14 @@ impl Run {
         self.copies.close();
         self.copies.wait().await;
         streamer.remove(info_hash).await.map(drop)
+    }
+}
+
+/// A socket whose reader left bytes unread is said to be reset, and is no more than a closed pipe.
+fn broken_pipe(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset => io::ErrorKind::BrokenPipe.into(),
+        _ => error,
     }
 }
 

@@ -3,8 +3,9 @@
 //! [`Streamer::open`] is the whole way of one request: what is complete on disk is read at once; then the cooldown is
 //! checked, before any socket; then one attempt is made, and what came of it is remembered.
 
-use std::{io, net::IpAddr, ops::Range, sync::Arc, time::Duration};
+use std::{future, io, net::IpAddr, ops::Range, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use time::OffsetDateTime;
 use tokio::{
     sync::{OnceCell, watch},
@@ -25,7 +26,7 @@ use super::{
     reasons,
     settings::{CooldownScope, Settings},
     source::{InfoHash, Magnet, Source},
-    status::{Milestone, Phase, Status},
+    status::{Check, Milestone, Phase, Status},
     swarm::{
         Found, Keeping, Search, SwarmSession, Traffic,
         metainfo::{parse, torrent_file},
@@ -71,14 +72,19 @@ impl Request {
             force: false,
             client: None,
             seeks: false,
-            range: Box::new(|opened| Ok(0..opened.media().len)),
+            range: at_once(|opened| Ok(0..opened.media().len)),
             status: watch::Sender::default(),
         }
     }
 }
 
-/// Chooses the bytes of an opened file that a request is about.
-pub type RangeOf = Box<dyn FnOnce(&Opened) -> Result<Range<u64>, Error> + Send>;
+/// Chooses the bytes of an opened file that a request is about. It may take its time: that is no wait for the swarm.
+pub type RangeOf = Box<dyn FnOnce(Opened) -> BoxFuture<'static, Result<Range<u64>, Error>> + Send>;
+
+/// A choice that takes no time.
+pub fn at_once(choose: impl FnOnce(&Opened) -> Result<Range<u64>, Error> + Send + 'static) -> RangeOf {
+    Box::new(move |opened| Box::pin(future::ready(choose(&opened))))
+}
 
 /// The core, for as long as the process.
 pub struct Streamer {
@@ -107,6 +113,7 @@ struct Attempt<'a> {
     /// Whose failures count.
     client: Option<IpAddr>,
     status: watch::Sender<Status>,
+    /// When the wait for the first byte began; later by what was looked through on the disk.
     began: Instant,
 }
 
@@ -294,13 +301,14 @@ impl Attempt<'_> {
         let file = selector.choose(metainfo, &self.wanted.magnet.selected)?;
         let media = Media::new(metainfo.info_hash, file);
         let opened = Opened::new(live.torrent.clone(), media).for_seeking(seeks);
-        let range = range(&opened)?;
+        self.status.send_modify(|status| status.name = Some(opened.media().path.clone()));
+        let looked = Instant::now();
+        let range = range(opened.clone()).await?;
         let reader = opened.reader(range.clone());
-        self.status.send_modify(|status| {
-            status.name = Some(opened.media().path.clone());
-            status.total = Some(range.end - range.start);
-        });
-        if is_on_disk(opened.content(), file.index, range).await? {
+        self.status.send_modify(|status| status.total = Some(range.end - range.start));
+        let on_disk = is_on_disk(opened.content(), file.index, range, &self.status).await?;
+        self.began += looked.elapsed();
+        if on_disk {
             let path = opened.content().path_of(file.index);
             tracing::info!("Using file stream for {}: {}", self.info_hash(), path.display());
             return Ok((opened, reader, None));
@@ -576,14 +584,29 @@ fn record(table: &FailedTable, error: &Error, client: Option<IpAddr>) {
 
 /// Whether the whole range can be read without the swarm. What an earlier run only claims is hashed for it: that run ended
 /// before it could seal the file.
-async fn is_on_disk(content: &Arc<Content>, file: usize, range: Range<u64>) -> Result<bool, Error> {
+async fn is_on_disk(
+    content: &Arc<Content>,
+    file: usize,
+    range: Range<u64>,
+    status: &watch::Sender<Status>,
+) -> Result<bool, Error> {
     if !content.covers(file, range.clone()) {
         return Ok(false);
     }
+    let claimed = content.pieces_under(file, range).filter(|piece| content.is_claimed(*piece));
+    let claimed: Vec<(u32, u64)> =
+        claimed.map(|piece| (piece, content.metainfo().piece_len(piece))).collect();
+    if claimed.is_empty() {
+        return Ok(true);
+    }
+    let check = Check::begin(status, claimed.iter().map(|(_, len)| len).sum());
     let (content, disk) = (content.clone(), content.disk().clone());
     let hashed = disk.wait(move || {
-        let mut claimed = content.pieces_under(file, range).filter(|piece| content.is_claimed(*piece));
-        Ok(claimed.all(|piece| content.verify(piece)))
+        Ok(claimed.into_iter().all(|(piece, len)| {
+            let right = content.verify(piece);
+            check.advance(len);
+            right
+        }))
     });
     hashed.await.map_err(|error| Error::Internal(error.to_string()))
 }

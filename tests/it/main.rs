@@ -17,6 +17,7 @@ mod packaging;
 mod page;
 mod page_hostile;
 mod page_operator;
+mod parts;
 mod players;
 mod privacy;
 mod reasons;

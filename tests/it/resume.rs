@@ -302,16 +302,6 @@ async fn an_output_file_that_was_tampered_with_is_not_trusted() {
     assert!(std::fs::read(sandbox.path("out")).unwrap() == torrent.content());
 }
 
-#[tokio::test]
-async fn a_part_of_another_torrent_is_not_taken_for_this_one() {
-    let torrent = torrent("mine.bin");
-    let peer = Peer::serving(&torrent).await;
-    let sandbox = Sandbox::new();
-    sandbox.write("out.part", &vec![7; 8 * MIB]);
-    sandbox.stream(torrent.hex()).peer(peer.addr()).args(["-o", "out"]).run().await.code(0);
-    assert!(std::fs::read(sandbox.path("out")).unwrap() == torrent.content());
-}
-
 async fn wait_for_len(path: &std::path::Path, len: u64, run: &crate::support::Run) {
     let deadline = tokio::time::Instant::now() + crate::support::PATIENCE;
     while !std::fs::metadata(path).is_ok_and(|file| file.len() >= len) {

@@ -3,7 +3,10 @@
 use std::{
     fs::File,
     io::{BufReader, Read, Write},
-    os::unix::process::ExitStatusExt,
+    os::{
+        fd::OwnedFd,
+        unix::{net::UnixStream, process::ExitStatusExt},
+    },
     path::{Path, PathBuf},
     process::{ChildStdin, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -187,6 +190,8 @@ pub enum Stdout {
     Capture,
     /// Read up to so many bytes, then the pipe is closed.
     CloseAfter(usize),
+    /// A socket, read up to so many bytes and then closed.
+    Socket(usize),
     /// A pipe that nobody reads.
     Unread,
     /// A file.
@@ -320,11 +325,11 @@ impl Invocation {
 
     pub fn spawn(mut self) -> Run {
         let mut command = self.command();
-        let terminal = self.attach_stdout(&mut command);
+        let ours = self.attach_stdout(&mut command);
         let keyboard = self.attended.then(|| attend(&mut command));
         let line = written(&command);
         let mut child = process::spawn(&mut command).unwrap_or_else(|error| panic!("{line}: {error}"));
-        // The command's own copy of a terminal or file would keep it open after the program's end.
+        // The command's own copy of a terminal, socket or file would keep it open after the program's end.
         drop(command);
         let run = Run::of(line, Pid::from_child(&child), self.root.clone());
         feed(child.stdin.take(), std::mem::take(&mut self.stdin));
@@ -333,8 +338,8 @@ impl Invocation {
             None => run.watch_stderr(child.stderr.take().expect("stderr is piped")),
         }
         *run.seen.keyboard.lock().unwrap() = keyboard;
-        match (terminal, child.stdout.take()) {
-            (Some(terminal), _) => run.watch_stdout(terminal, Stdout::Capture),
+        match (ours, child.stdout.take()) {
+            (Some(ours), _) => run.watch_stdout(ours, self.stdout),
             (None, Some(pipe)) => run.watch_stdout(pipe, self.stdout),
             (None, None) => run.watch_stdout(std::io::empty(), Stdout::Capture),
         }
@@ -373,7 +378,7 @@ impl Invocation {
         command
     }
 
-    /// Sets the standard output; gives our end of it when that is a terminal.
+    /// Sets the standard output; gives our end of it when that is a terminal or a socket.
     fn attach_stdout(&self, command: &mut Command) -> Option<File> {
         match &self.stdout {
             Stdout::File(path) => command.stdout(File::create(path).unwrap()),
@@ -381,6 +386,11 @@ impl Invocation {
                 let (ours, theirs) = open_terminal();
                 command.stdout(theirs);
                 return Some(ours);
+            }
+            Stdout::Socket(_) => {
+                let (ours, theirs) = UnixStream::pair().unwrap();
+                command.stdout(OwnedFd::from(theirs));
+                return Some(OwnedFd::from(ours).into());
             }
             _ => command.stdout(Stdio::piped()),
         };
@@ -489,7 +499,7 @@ impl Run {
         let seen = self.seen.clone();
         let limit = match mode {
             Stdout::Unread => 0,
-            Stdout::CloseAfter(len) => len,
+            Stdout::CloseAfter(len) | Stdout::Socket(len) => len,
             _ => usize::MAX,
         };
         std::thread::spawn(move || {
