@@ -321,6 +321,13 @@ pub const ROWS: &[Row] = &[
         Counting(&["hostile::forty_hostile_names_are_harmless_wherever_they_come_out"]),
     ),
     row(
+        "B6c",
+        "schemathesis: requests that /openapi.json describes, and requests that it does not",
+        "an answer that it describes, 1 s after a torrent's time at the latest; nothing that is a defect",
+        (0, 100),
+        Counting(&["serve_described::every_answer_is_one_that_the_description_has"]),
+    ),
+    row(
         "B7",
         "hostile peers, each beside a good one and alone",
         "no wrong byte, a clean end",

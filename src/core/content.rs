@@ -405,19 +405,15 @@ impl Content {
         self.handle(file, false)?.read_exact_at(buf, offset)
     }
 
-    /// Writes the two halves of a block; a failure is kept with its errno.
-    pub fn write_at(&self, file: usize, offset: u64, mut halves: [IoSlice<'_>; 2]) -> io::Result<usize> {
-        self.write_slices(file, offset, &mut halves)
-    }
-
-    fn write_slices(&self, file: usize, offset: u64, slices: &mut [IoSlice<'_>]) -> io::Result<usize> {
+    /// A failure is kept with its errno.
+    fn write_slices(&self, file: usize, offset: u64, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
         let len: usize = slices.iter().map(|slice| slice.len()).sum();
         let result = self.changing(file).and_then(|handle| write_all_at(handle, offset, slices));
         match result {
             Ok(()) => {
                 self.written.fetch_add(len as u64, Ordering::Relaxed);
                 self.note_block(file, offset, len as u64);
-                Ok(len)
+                Ok(())
             }
             Err(error) => {
                 let kept = io::Error::new(error.kind(), error.to_string());
@@ -671,8 +667,7 @@ mod tests {
         let content = Content::open(dir, Arc::new(sample(10, &[25, 17], &payload())));
         content.set_len(0, 25).unwrap();
         content.set_len(1, 17).unwrap();
-        content.write_at(0, 0, [IoSlice::new(&payload()[..20]), IoSlice::new(&payload()[20..25])]).unwrap();
-        content.write_at(1, 0, [IoSlice::new(&payload()[25..30]), IoSlice::new(&[])]).unwrap();
+        content.write_torrent(0, &[&payload()[..20], &payload()[20..30]]).unwrap();
         (0..3).for_each(|piece| content.complete(piece));
         content.save().unwrap();
         content
@@ -890,8 +885,7 @@ mod tests {
         std::fs::write(&target, "precious").unwrap();
         std::os::unix::fs::symlink(&target, dir.path().join("0-f0.bin")).unwrap();
         let content = again(dir.path());
-        let block = [IoSlice::new(b"evil"), IoSlice::new(&[])];
-        assert!(content.write_at(0, 0, block).is_err());
+        assert!(content.write_torrent(0, &[b"evil"]).is_err());
         assert!(matches!(content.fault(), Some(Error::Storage { .. })));
         assert_eq!(std::fs::read_to_string(target).unwrap(), "precious");
     }

@@ -27,6 +27,7 @@ mod serve_add;
 mod serve_browser;
 mod serve_clients;
 mod serve_crowds;
+mod serve_described;
 mod serve_faults;
 mod serve_limits;
 mod serve_load;

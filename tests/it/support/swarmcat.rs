@@ -284,7 +284,7 @@ impl Invocation {
         self.under(["unshare", flags, "--"])
     }
 
-    /// Runs in a network of its own, which is nothing but a loopback; `nsenter` leads in.
+    /// Runs in a network of its own, which is nothing but a loopback; [`Run::inside`] leads in.
     pub fn in_own_network(self) -> Self {
         let flags = if rustix::process::geteuid().is_root() { "-n" } else { "-rn" };
         self.under(["unshare", flags, "--", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh"])
@@ -550,6 +550,18 @@ impl Run {
 
     pub fn pid(&self) -> i32 {
         self.seen.pid.as_raw_nonzero().get()
+    }
+
+    /// The same command line, but in this program's network.
+    pub fn inside<A: AsRef<str>>(&self, line: impl IntoIterator<Item = A>) -> Vec<String> {
+        let pid = self.pid().to_string();
+        let mut enter: Vec<_> = ["nsenter", "-t", &pid, "-n"].map(str::to_owned).into();
+        if !rustix::process::geteuid().is_root() {
+            enter.extend(["-U", "--preserve-credentials"].map(str::to_owned));
+        }
+        enter.push("--".to_owned());
+        enter.extend(line.into_iter().map(|word| word.as_ref().to_owned()));
+        enter
     }
 
     pub fn has_ended(&self) -> bool {
