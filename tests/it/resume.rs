@@ -184,6 +184,7 @@ async fn a_file_that_is_tampered_with_while_another_is_fetched_is_not_taken_for_
     let sandbox = Sandbox::new();
     let first = Peer::serving(&torrent).await;
     sandbox.stream(torrent.hex()).peer(first.addr()).args(["-i", "0"]).run().await.code(0);
+    drop(first);
     let half = torrent.file(1).len() / (16 * KIB) / 2;
     let peer = Peer::start(&torrent, Behaviour::StallAfter { blocks: half }).await;
     let run = sandbox.stream(torrent.hex()).peer(peer.addr()).args(["-i", "1"]).spawn();
