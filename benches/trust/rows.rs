@@ -131,7 +131,7 @@ pub const ROWS: &[Row] = &[
     ),
     row(
         "F4b",
-        "a disk that stands still for 5 s: at the reads of one viewer or many at once, at a write of a download",
+        "a disk that stands still for 5 s: at the reads of one viewer or many at once, at a write of a download, at a listing",
         "no wrong byte; another torrent's first byte in 1 s",
         (0, 20),
         Counting(&["disk_faults::a_disk_that_stands_still_holds_up_no_other_torrent"]),

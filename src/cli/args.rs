@@ -200,6 +200,8 @@ struct StreamArgs {
 #[command(after_long_help = "\
 Without --listen, it answers on port 7000 of this machine alone (or on the sockets that systemd passes in). To
 be reached by others it wants a token, which is better kept in SWARMCAT_TOKEN or swarmcat.toml than typed.
+Without one, --allow-host and --allow-public let any web page that is opened in the network start torrents here:
+over plain http, browsers tell nobody but loopback where a page is from.
 
 Examples:
   swarmcat serve

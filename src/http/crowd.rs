@@ -1,13 +1,17 @@
 //! Who may stay when the server is full: a seat for every connection, a share of them kept for the operator,
 //! and the longest idle connection gives way to a new one.
 //!
-//! Counts connections and knows which of them have a request running; reads and writes nothing.
+//! A connection counts from the moment that it is let in until its socket is closed, so there are never more than there are
+//! seats. One that is to give way is asked nothing any more; until it is gone, its place is taken, and a new one comes in on
+//! what is free of the operator's share.
+//!
+//! Counts connections and knows which of them have something under way; reads and writes nothing.
 
 use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -22,6 +26,8 @@ use crate::core::sync::{Mutex, MutexGuard, lock};
 
 /// Of this many seats, one is kept for the operator.
 const SPARE_SHARE: usize = 10;
+/// What a connection that is to give way has running: as much as can be counted, so that nothing is added.
+const DISMISSED: usize = usize::MAX;
 /// A new connection is not idle yet: what it has to ask is on its way.
 pub const TO_SAY_SOMETHING: Duration = Duration::from_millis(200);
 
@@ -37,18 +43,21 @@ pub struct Crowd {
 struct Seats {
     next: u64,
     taken: BTreeMap<u64, Arc<Seat>>,
+    /// Of those, the ones that are to give way.
+    leaving: usize,
 }
 
-/// One connection's place. It is given back when the last handle is dropped.
+/// One connection's place, and what goes on there.
 #[derive(Debug)]
 pub struct Seat {
     spare: bool,
     entered: Instant,
+    asked: AtomicBool,
     running: AtomicUsize,
     leave: CancellationToken,
 }
 
-/// Holds a seat for as long as its connection lives.
+/// Holds a seat: lives longer than its connection's socket.
 #[derive(Debug)]
 pub struct Seated {
     crowd: Arc<Crowd>,
@@ -56,7 +65,7 @@ pub struct Seated {
     seat: Arc<Seat>,
 }
 
-/// A request that is being answered; its connection is not idle until this is dropped.
+/// Something that is under way, a request or the rest of its answer; its connection is not idle until this is dropped.
 #[derive(Debug)]
 pub struct Running(Arc<Seat>);
 
@@ -92,15 +101,13 @@ impl Crowd {
     /// A seat, if there is one or the longest idle connection leaves one.
     fn try_enter(self: &Arc<Self>) -> Option<Seated> {
         let mut seats = self.seats();
-        if seats.taken.len() >= self.ordinary() {
+        if seats.staying() >= self.ordinary() {
             seats.dismiss_idle();
         }
-        let spare = seats.taken.len() >= self.ordinary();
         if seats.taken.len() >= self.most {
             return None;
         }
-        let (running, leave) = (AtomicUsize::new(0), CancellationToken::new());
-        let seat = Arc::new(Seat { spare, entered: Instant::now(), running, leave });
+        let seat = Arc::new(Seat::new(seats.staying() >= self.ordinary()));
         let number = seats.next;
         seats.next += 1;
         seats.taken.insert(number, seat.clone());
@@ -117,39 +124,57 @@ impl Crowd {
 }
 
 impl Seats {
+    fn staying(&self) -> usize {
+        self.taken.len() - self.leaving
+    }
+
     fn dismiss_idle(&mut self) {
-        let idle = self.taken.iter().find(|(_, seat)| seat.is_idle());
-        if let Some(number) = idle.map(|(number, _)| *number)
-            && let Some(seat) = self.taken.remove(&number)
-        {
-            seat.leave.cancel();
+        if self.taken.values().any(|seat| seat.dismiss()) {
+            self.leaving += 1;
         }
     }
 }
 
 impl Seat {
+    fn new(spare: bool) -> Self {
+        let (asked, running) = (AtomicBool::new(false), AtomicUsize::new(0));
+        Self { spare, entered: Instant::now(), asked, running, leave: CancellationToken::new() }
+    }
+
     /// Whether only the operator's requests are answered here.
     pub fn is_spare(&self) -> bool {
         self.spare
     }
 
-    /// Whether a request is being answered.
-    pub fn is_running(&self) -> bool {
-        self.running.load(Relaxed) > 0
+    /// Whether it has been asked anything yet.
+    pub fn has_been_asked(&self) -> bool {
+        self.asked.load(Relaxed)
     }
 
-    fn is_idle(&self) -> bool {
-        !self.is_running() && self.entered.elapsed() >= TO_SAY_SOMETHING
+    /// Marks something as under way; `None` when the connection is to give way instead.
+    pub fn run(self: &Arc<Self>) -> Option<Running> {
+        self.asked.store(true, Relaxed);
+        self.running.fetch_update(Relaxed, Relaxed, |running| running.checked_add(1)).ok()?;
+        Some(Running(self.clone()))
     }
 
-    /// Marks a request as running.
-    pub fn run(self: &Arc<Self>) -> Running {
-        self.running.fetch_add(1, Relaxed);
-        Running(self.clone())
+    /// Asks it to give way, if nothing is under way; whether it was.
+    fn dismiss(&self) -> bool {
+        let idle = self.entered.elapsed() >= TO_SAY_SOMETHING
+            && self.running.compare_exchange(0, DISMISSED, Relaxed, Relaxed).is_ok();
+        if idle {
+            self.leave.cancel();
+        }
+        idle
     }
 }
 
 impl Seated {
+    /// Where it is.
+    pub fn crowd(&self) -> &Arc<Crowd> {
+        &self.crowd
+    }
+
     /// What requests know of it.
     pub fn seat(&self) -> &Arc<Seat> {
         &self.seat
@@ -169,13 +194,18 @@ impl Drop for Running {
 
 impl Drop for Seated {
     fn drop(&mut self) {
-        self.crowd.seats().taken.remove(&self.number);
+        let mut seats = self.crowd.seats();
+        seats.taken.remove(&self.number);
+        seats.leaving -= usize::from(self.seat.leave.is_cancelled());
+        drop(seats);
         self.crowd.left.notify_waiters();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use futures_util::FutureExt as _;
 
     use super::*;
@@ -188,7 +218,7 @@ mod tests {
     async fn the_longest_idle_connection_gives_way_to_a_new_one() {
         let crowd = Crowd::new(10);
         let seated: Vec<_> = (0..9).map(|_| enter(&crowd).expect("room")).collect();
-        let _busy = seated[0].seat().run();
+        let _busy = seated[0].seat().run().expect("not dismissed");
         tokio::time::advance(TO_SAY_SOMETHING).await;
         let tenth = enter(&crowd).expect("the second gives way");
         assert!(!tenth.seat().is_spare());
@@ -204,8 +234,31 @@ mod tests {
         let mut waiting = std::pin::pin!(crowd.enter());
         assert!(waiting.as_mut().now_or_never().is_none());
         assert!(seated.iter().all(|seated| seated.dismissed().now_or_never().is_none()));
-        waiting.await;
+        tokio::time::advance(TO_SAY_SOMETHING).await;
+        assert!(waiting.as_mut().now_or_never().is_none(), "whoever is to leave has not left yet");
         assert!(seated[0].dismissed().now_or_never().is_some());
+        drop(seated);
+        assert!(waiting.now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_counts_until_it_has_ended_and_is_asked_nothing_once_it_is_to() {
+        let crowd = Crowd::new(10);
+        let mut seated: VecDeque<_> = (0..9).map(|_| enter(&crowd).expect("room")).collect();
+        tokio::time::advance(TO_SAY_SOMETHING).await;
+        seated.push_back(enter(&crowd).expect("the first is to give way"));
+        assert_eq!(crowd.count(), 10);
+        assert!(seated[0].seat().run().is_none(), "whatever it asks now comes too late");
+        let mut waiting = std::pin::pin!(crowd.enter());
+        assert!(waiting.as_mut().now_or_never().is_none(), "an eleventh");
+        assert_eq!(crowd.count(), 10);
+        seated.pop_front();
+        let next = waiting.as_mut().now_or_never().expect("the first has left");
+        assert!(!next.seat().is_spare() && crowd.count() == 10);
+        drop((seated, next));
+        assert_eq!(crowd.count(), 0);
+        let again: Vec<_> = (0..9).map(|_| enter(&crowd).expect("room")).collect();
+        assert!(again.iter().all(|seated| !seated.seat().is_spare()));
     }
 
     #[tokio::test(start_paused = true)]

@@ -161,14 +161,14 @@ impl Guard {
         refuse_body(request)?;
         let aim = Aim::of(&request.method, request.uri.path());
         if arrival.spare && !matches!(aim, Aim::Operate | Aim::Health) {
-            return Err(full());
+            return Err(Problem::full());
         }
         let client = self.client(&request.headers, arrival);
         let trusted = self.credentials(request, query, aim, client.address)?;
         if !trusted {
             self.check_host(&authority, &arrival.place)?;
             self.check_site(request, &authority, aim)?;
-            check_operator(aim, &client)?;
+            check_operator(&request.method, aim, &client)?;
         }
         let (authority, secure) = match client.proxied {
             true => outside(&request.headers, authority),
@@ -299,9 +299,10 @@ impl Guard {
     }
 }
 
-/// Without a token, only this machine operates the server, and not through a proxy that anybody may reach.
-fn check_operator(aim: Aim, client: &Client) -> Result<(), Problem> {
-    if aim != Aim::Operate || client.local {
+/// Without a token, only this machine operates the server, and not through a proxy that anybody may reach. What it takes is
+/// no secret: a browser asks that before it shows a page's token.
+fn check_operator(method: &Method, aim: Aim, client: &Client) -> Result<(), Problem> {
+    if aim != Aim::Operate || client.local || method == Method::OPTIONS {
         return Ok(());
     }
     Err(unauthorized("only the machine that it runs on may do this while the server has no --token"))
@@ -459,13 +460,6 @@ pub fn too_many(what: &str, wait: std::time::Duration) -> Problem {
     Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit", "Too many requests")
         .saying(format!("too many {what} from this address. Try again in {seconds} seconds"))
         .with(RETRY_AFTER, seconds)
-}
-
-fn full() -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Busy")
-        .saying("all connections of this server are in use. Try again in 5 seconds")
-        .with(RETRY_AFTER, 5)
-        .with(CONNECTION, HeaderValue::from_static("close"))
 }
 
 #[cfg(test)]

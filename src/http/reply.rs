@@ -231,16 +231,37 @@ impl Problem {
             .saying("the file is not the one that the request asks to go on with")
     }
 
+    /// 503: the server has no connection to spare, and this one ends.
+    pub fn full() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Busy")
+            .saying(format!("all connections of this server are in use. Try again in {BUSY_RETRY} seconds"))
+            .with(header::RETRY_AFTER, BUSY_RETRY)
+            .with(header::CONNECTION, HeaderValue::from_static("close"))
+    }
+
+    /// The answer as it goes over the wire, to a client that has asked nothing yet.
+    pub fn into_wire(self) -> Vec<u8> {
+        let (status, body) = (self.status, self.body());
+        let mut wire =
+            format!("HTTP/1.1 {status}\r\n{}: {}\r\n", header::CONTENT_LENGTH, body.len()).into_bytes();
+        for (name, value) in self.into_response().headers() {
+            wire.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        wire.extend([b"\r\n", body.as_bytes()].concat());
+        wire
+    }
+
+    fn body(&self) -> String {
+        serde_json::json!({ "error": self.error, "message": self.message, "type": self.kind }).to_string()
+    }
+
     /// The answer, with its body.
     pub fn into_response(self) -> Response {
-        let (mut response, refused) = (Response::default(), self.is_refusal());
+        let (mut response, body) = (Response::default(), self.is_refusal().then(|| self.body()));
         *response.status_mut() = self.status;
         response.headers_mut().extend(self.headers);
-        if !refused {
-            return response;
-        }
-        let body = serde_json::json!({ "error": self.error, "message": self.message, "type": self.kind });
-        *response.body_mut() = body.to_string().into();
+        let Some(body) = body else { return response };
+        *response.body_mut() = body.into();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -26,6 +26,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::metrics::counter::Counter;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
@@ -47,7 +48,7 @@ const MAX_HEADER_BYTES: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
 /// What waits in memory for a connection to take it, beside what the kernel holds.
 const WRITE_BUFFER: usize = 128 * 1024;
-/// A connection that gives way may still flush for so long.
+/// A connection that gives way between two requests may still flush for so long.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// After an error that says that there are no more file descriptors.
 const BREATH: Duration = Duration::from_millis(50);
@@ -203,7 +204,7 @@ async fn converse<H: Handler>(accepted: Accepted, seated: Seated, place: Arc<Pla
     let conduit = Conduit::new(accepted.stream, lane.clone());
     let server = &shared.server;
     let line = accepted.ends.map(|ends| Line { pulse: server.pulse.clone(), ends });
-    let transport = Transport::new(conduit, server.crowd.clone(), server.limits.patience, line);
+    let transport = Transport::new(conduit, &seated, server.limits.patience, line);
     let remote = accepted.remote;
     let service = service_fn(|request| {
         let running = seated.seat().run();
@@ -212,22 +213,24 @@ async fn converse<H: Handler>(accepted: Accepted, seated: Seated, place: Arc<Pla
         let shared = shared.clone();
         async move { shared.server.answer(request, arrival, running).await }
     });
-    let mut connection = std::pin::pin!(shared.http.serve_connection(TokioIo::new(transport), service));
+    let mut connection = shared.http.serve_connection(TokioIo::new(transport), service);
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
+        ended = &mut connection => ended,
         () = shared.stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
+            Pin::new(&mut connection).graceful_shutdown();
             tokio::select! {
-                ended = connection.as_mut() => ended,
+                ended = &mut connection => ended,
                 () = shared.cut.cancelled() => return,
             }
         }
         () = seated.dismissed() => {
-            connection.as_mut().graceful_shutdown();
+            if !seated.seat().has_been_asked() {
+                return turn_away(connection.into_parts().io.into_inner());
+            }
+            Pin::new(&mut connection).graceful_shutdown();
             tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = farewell(&seated) => return,
-                () = shared.cut.cancelled() => return,
+                ended = &mut connection => ended,
+                () = tokio::time::sleep(FAREWELL) => return,
             }
         }
     };
@@ -236,12 +239,9 @@ async fn converse<H: Handler>(accepted: Accepted, seated: Seated, place: Arc<Pla
     }
 }
 
-/// Time for an idle connection to flush; one that was asked something in the last moment may answer it.
-async fn farewell(seated: &Seated) {
-    tokio::time::sleep(FAREWELL).await;
-    if seated.seat().is_running() {
-        std::future::pending().await
-    }
+/// Nothing was said on it yet, so there is room for this, and for nothing else.
+fn turn_away(mut stream: impl AsyncWrite + Unpin) {
+    let _ = stream.write_all(&Problem::full().into_wire()).now_or_never();
 }
 
 impl<H: Handler> Server<H> {
@@ -249,17 +249,16 @@ impl<H: Handler> Server<H> {
         &self,
         request: Request<Incoming>,
         arrival: Arrival,
-        running: Running,
+        running: Option<Running>,
     ) -> Result<
         hyper::Response<Answer<impl Body<Data = Bytes, Error = warp::Error> + Unpin + use<H>>>,
         Infallible,
     > {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let answered = AssertUnwindSafe(self.handler.answer(request, arrival)).catch_unwind().await;
-        let response = answered.unwrap_or_else(|_| {
-            self.counters.panics.inc();
-            Problem::internal().into_response()
-        });
+        let response = match running.is_some() {
+            true => self.handle(request, arrival).await,
+            false => Problem::full().into_response(),
+        };
         tracing::debug!("{method} {}: {}", path.escape_debug(), response.status().as_u16());
         Ok(response.map(|body| Answer {
             body,
@@ -267,6 +266,14 @@ impl<H: Handler> Server<H> {
             broken: None,
             _running: running,
         }))
+    }
+
+    async fn handle(&self, request: Request<Incoming>, arrival: Arrival) -> Response {
+        let answered = AssertUnwindSafe(self.handler.answer(request, arrival)).catch_unwind().await;
+        answered.unwrap_or_else(|_| {
+            self.counters.panics.inc();
+            Problem::internal().into_response()
+        })
     }
 }
 
@@ -276,7 +283,7 @@ struct Answer<B> {
     counters: Counters,
     /// Told with the next poll.
     broken: Option<Broken>,
-    _running: Running,
+    _running: Option<Running>,
 }
 
 type Broken = Box<dyn StdError + Send + Sync>;

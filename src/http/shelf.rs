@@ -1,14 +1,14 @@
 //! The core as a [`Library`].
 
-use std::{
-    net::IpAddr,
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use time::OffsetDateTime;
-use tokio::{runtime::Handle, sync::watch, time::interval};
+use tokio::{
+    runtime::Handle,
+    sync::watch,
+    task::spawn_blocking,
+    time::{MissedTickBehavior, interval},
+};
 
 use super::{
     attempts::Attempts,
@@ -18,7 +18,7 @@ use super::{
 use crate::core::{
     Error, Streamer,
     failed::FailedTable,
-    janitor::{self, CleanupReport, ScratchDir},
+    janitor::{self, CleanupReport, ScratchDir, Space},
     metainfo::Metainfo,
     reader::{Opened, PieceReader},
     settings::Settings,
@@ -36,15 +36,32 @@ const KEPT: Duration = Duration::from_secs(30 * 60);
 /// How often idle torrents are looked for, in memory and on disk.
 const LOOK: Duration = Duration::from_secs(1);
 const LOOK_ON_DISK: Duration = Duration::from_secs(60);
-/// The size of what is kept is measured by walking it, so not with every question.
-const MEASURED_FOR: Duration = Duration::from_secs(10);
+/// How often the disk is measured. By walking it, which takes as long as the disk does: nobody who asks waits for that.
+const MEASURE: Duration = Duration::from_secs(10);
 
 /// The core, with what it does not tell itself.
 pub struct Shelf {
     streamer: Arc<Streamer>,
     settings: Settings,
-    measured: Mutex<Option<(Instant, u64)>>,
+    measured: Arc<Mutex<Measured>>,
     attempts: Arc<Attempts>,
+}
+
+/// What the disk was like when it was measured last.
+#[derive(Debug, Clone, Copy, Default)]
+struct Measured {
+    space: Option<Space>,
+    kept: u64,
+}
+
+impl Measured {
+    fn now(temp_dir: &Path) -> Self {
+        let scratch = ScratchDir::existing(temp_dir).ok().flatten();
+        let space = scratch.and_then(|scratch| scratch.space().ok());
+        let report = janitor::cleanup(temp_dir, Duration::MAX, true, OffsetDateTime::now_utc());
+        let kept = report.map_or(0, |report| report.kept.iter().map(|kept| kept.bytes).sum());
+        Self { space, kept }
+    }
 }
 
 impl Shelf {
@@ -52,11 +69,34 @@ impl Shelf {
     pub fn new(settings: Settings) -> Self {
         let settings = Settings { evict_idle: true, doing: "swarmcat serve", ..settings };
         let streamer = Arc::new(Streamer::new(settings.clone()));
-        Self { streamer, settings, measured: Mutex::default(), attempts: Arc::default() }
+        Self { streamer, settings, measured: Arc::default(), attempts: Arc::default() }
     }
 
-    /// Lets go of what nobody reads: from memory after a minute, from the disk after half an hour. Never ends.
+    /// Lets go of what nobody reads, and looks how full the disk is. Never ends.
     pub fn tend(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (tidying, measuring) = (self.tidy_up(), self.measure());
+        async move {
+            tokio::join!(tidying, measuring);
+        }
+    }
+
+    fn measure(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (measured, temp_dir) = (self.measured.clone(), self.settings.temp_dir.clone());
+        async move {
+            let mut again = interval(MEASURE);
+            again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                again.tick().await;
+                let temp_dir = temp_dir.clone();
+                if let Ok(now) = spawn_blocking(move || Measured::now(&temp_dir)).await {
+                    *lock(&measured) = now;
+                }
+            }
+        }
+    }
+
+    /// From memory after a minute, from the disk after half an hour.
+    fn tidy_up(&self) -> impl Future<Output = ()> + Send + 'static {
         let (streamer, settings) = (self.streamer.clone(), self.settings.clone());
         async move {
             let (mut look, mut look_on_disk) = (interval(LOOK), interval(LOOK_ON_DISK));
@@ -65,7 +105,7 @@ impl Shelf {
                     _ = look.tick() => streamer.let_go_of_idle(GRACE),
                     _ = look_on_disk.tick() => {
                         let (table, temp_dir) = (streamer.table().clone(), settings.temp_dir.clone());
-                        let _ = tokio::task::spawn_blocking(move || tidy(&temp_dir, &table)).await;
+                        let _ = spawn_blocking(move || tidy(&temp_dir, &table)).await;
                     }
                 }
             }
@@ -75,20 +115,6 @@ impl Shelf {
     fn is_cooling(&self, info_hash: &InfoHash, client: Option<IpAddr>) -> bool {
         let now = OffsetDateTime::now_utc();
         self.streamer.table().is_cooling(info_hash, client, now).unwrap_or(false)
-    }
-
-    fn temp_bytes(&self) -> u64 {
-        let mut measured = lock(&self.measured);
-        if let Some((at, bytes)) = *measured
-            && at.elapsed() < MEASURED_FOR
-        {
-            return bytes;
-        }
-        let now = OffsetDateTime::now_utc();
-        let report = janitor::cleanup(&self.settings.temp_dir, Duration::MAX, true, now);
-        let bytes = report.map_or(0, |report| report.kept.iter().map(|kept| kept.bytes).sum());
-        *measured = Some((Instant::now(), bytes));
-        bytes
     }
 }
 
@@ -180,15 +206,14 @@ impl Library for Shelf {
     }
 
     fn condition(&self) -> Condition {
-        let scratch = ScratchDir::existing(&self.settings.temp_dir).ok().flatten();
-        let space = scratch.and_then(|scratch| scratch.space().ok());
+        let Measured { space, kept } = *lock(&self.measured);
         let traffic = self.streamer.traffic();
         let ours = Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks());
         Condition {
             dht_nodes: traffic.and_then(|traffic| traffic.dht_nodes),
             free_bytes: space.map(|space| space.free),
             floor_bytes: space.map_or(0, |space| self.settings.free_floor(space.all)),
-            temp_bytes: self.temp_bytes(),
+            temp_bytes: kept,
             received: traffic.map_or(0, |traffic| traffic.received),
             given: traffic.map_or(0, |traffic| traffic.given),
             tasks: ours + traffic.map_or(0, |traffic| traffic.tasks),

@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{
-    crowd::Crowd,
+    crowd::{Crowd, Running, Seat, Seated},
     pulse::{Ends, Pulse, Watched},
 };
 
@@ -33,10 +33,17 @@ pub struct Patience {
     pub crowded: Duration,
 }
 
+impl Patience {
+    fn limit(self, crowded: bool) -> Duration {
+        if crowded { self.crowded.min(self.usual) } else { self.usual }
+    }
+}
+
 /// A byte stream with a limit on how long a write may wait.
 pub struct Transport<S> {
     stream: S,
     crowd: Arc<Crowd>,
+    seat: Arc<Seat>,
     patience: Patience,
     line: Option<Line>,
     stall: Option<Stall>,
@@ -55,13 +62,16 @@ pub struct Line {
 
 struct Stall {
     began: Instant,
+    /// The answer may have been made long ago.
+    _running: Option<Running>,
     watched: Option<(Watched, Pin<Box<WaitForCancellationFutureOwned>>)>,
 }
 
 impl<S> Transport<S> {
-    /// Limits `stream`, which goes through `line` if the kernel can say how that fares.
-    pub fn new(stream: S, crowd: Arc<Crowd>, patience: Patience, line: Option<Line>) -> Self {
-        Self { stream, crowd, patience, line, stall: None, look: Box::pin(sleep_until(Instant::now())) }
+    /// Limits `stream`, which has a seat in the crowd, and goes through `line` if the kernel can say how that fares.
+    pub fn new(stream: S, seated: &Seated, patience: Patience, line: Option<Line>) -> Self {
+        let (crowd, seat) = (seated.crowd().clone(), seated.seat().clone());
+        Self { stream, crowd, seat, patience, line, stall: None, look: Box::pin(sleep_until(Instant::now())) }
     }
 
     /// The outcome of a write, unless it has been waiting for too long.
@@ -70,10 +80,13 @@ impl<S> Transport<S> {
             self.stall = None;
             return outcome;
         }
-        let Patience { usual, crowded } = self.patience;
-        let step = crowded.min(usual) / STEPS;
+        let step = self.patience.limit(true) / STEPS;
         let first_look = self.line.as_ref().map_or(step, |line| line.pulse.step());
-        let stall = self.stall.get_or_insert_with(|| Stall { began: Instant::now(), watched: None });
+        let stall = self.stall.get_or_insert_with(|| Stall {
+            began: Instant::now(),
+            _running: self.seat.run(),
+            watched: None,
+        });
         loop {
             if let Some((_, lost)) = &mut stall.watched
                 && lost.as_mut().poll(cx).is_ready()
@@ -81,8 +94,8 @@ impl<S> Transport<S> {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the other side is gone")));
             }
             ready!(self.look.as_mut().poll(cx));
-            let waited = stall.began.elapsed();
-            if waited >= if self.crowd.is_dense() { crowded } else { usual } {
+            let (waited, limit) = (stall.began.elapsed(), self.patience.limit(self.crowd.is_dense()));
+            if waited >= limit {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             if let Some(line) = &self.line
@@ -94,7 +107,7 @@ impl<S> Transport<S> {
                 stall.watched = Some((watched, lost));
             }
             let next = if stall.watched.is_some() { step } else { step.min(first_look) };
-            self.look.as_mut().reset((Instant::now() + next).min(stall.began + usual));
+            self.look.as_mut().reset((Instant::now() + next).min(stall.began + limit));
         }
     }
 }
@@ -139,42 +152,71 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Transport<S> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
-    use super::*;
+    use super::{super::crowd::TO_SAY_SOMETHING, *};
 
     const PATIENCE: Patience = Patience { usual: Duration::from_secs(600), crowded: Duration::from_secs(60) };
 
-    async fn stalled_for(crowd: Arc<Crowd>) -> Duration {
+    /// So many connections where there may be ten.
+    async fn crowd(count: usize) -> Vec<Seated> {
+        let crowd = Crowd::new(10);
+        futures_util::future::join_all((0..count).map(|_| crowd.enter())).await
+    }
+
+    async fn stalled_for(crowd: &[Seated]) -> Duration {
         let (ours, _theirs) = duplex(10);
         let began = Instant::now();
-        let error =
-            Transport::new(ours, crowd, PATIENCE, None).write_all(&[0; 100]).await.expect_err("no reader");
+        let mut transport = Transport::new(ours, &crowd[0], PATIENCE, None);
+        let error = transport.write_all(&[0; 100]).await.expect_err("no reader");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         began.elapsed()
     }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_takes_nothing_is_left_after_the_usual_patience() {
-        let took = stalled_for(Crowd::new(100)).await;
+        let took = stalled_for(&crowd(1).await).await;
         assert!((600..602).contains(&took.as_secs()), "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn patience_is_short_where_others_wait() {
-        let crowd = Crowd::new(10);
-        let mut seats = Vec::new();
-        for _ in 0..9 {
-            seats.push(crowd.enter().await);
-        }
-        let took = stalled_for(crowd).await;
+        let took = stalled_for(&crowd(9).await).await;
         assert!((60..62).contains(&took.as_secs()), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_is_no_longer_where_others_wait_and_time_is_let_pass() {
+        let (crowd, usual) = (crowd(9).await, Duration::from_secs(5));
+        let (ours, _theirs) = duplex(10);
+        let mut transport = Transport::new(ours, &crowd[0], Patience { usual, ..PATIENCE }, None);
+        let mut writing = std::pin::pin!(transport.write_all(&[0; 100]));
+        assert!(writing.as_mut().now_or_never().is_none());
+        tokio::time::advance(usual).await;
+        let ended = writing.now_or_never().expect("it looks again and again");
+        assert_eq!(ended.expect_err("no reader").kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_whose_reader_has_not_taken_all_yet_is_not_idle() {
+        let (crowd, (ours, mut theirs)) = (crowd(9).await, duplex(10));
+        let mut transport = Transport::new(ours, &crowd[0], PATIENCE, None);
+        let mut writing = std::pin::pin!(transport.write_all(&[0; 15]));
+        assert!(writing.as_mut().now_or_never().is_none());
+        tokio::time::advance(TO_SAY_SOMETHING).await;
+        let _tenth = crowd[0].crowd().enter().await;
+        let dismissed = |number: usize| crowd[number].dismissed().now_or_never().is_some();
+        assert!(!dismissed(0) && dismissed(1));
+        theirs.read_exact(&mut [0; 10]).await.expect("served");
+        writing.await.expect("served");
     }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_takes_a_little_now_and_then_is_served_to_the_end() {
         let (ours, mut theirs) = duplex(10);
-        let mut transport = Transport::new(ours, Crowd::new(100), PATIENCE, None);
+        let crowd = crowd(1).await;
+        let mut transport = Transport::new(ours, &crowd[0], PATIENCE, None);
         let reading = async {
             let mut byte = [0];
             for _ in 0..100 {

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt as _;
 use rand::Rng;
 use rustix::process::{Pid, kill_process};
 use tokio::io::AsyncReadExt;
@@ -38,9 +39,13 @@ fn film() -> Torrent {
 /// strace on the torrent's one file, in which some of these calls fail. It counts them by thread, so that the same one
 /// fails for every thread that there will be.
 fn injecting(sandbox: &Sandbox, torrent: &Torrent, calls: &str, fault: &str) -> Vec<String> {
-    let file = sandbox.torrent_dir(torrent).join("0-film.mkv").display().to_string();
-    let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:{fault}"));
-    ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-P", &file, "-e", &trace, "-e", &inject]
+    injecting_at(&sandbox.torrent_dir(torrent).join("0-film.mkv"), calls, fault)
+}
+
+fn injecting_at(path: &Path, calls: &str, fault: &str) -> Vec<String> {
+    let (path, trace) = (path.display().to_string(), format!("trace={calls}"));
+    let inject = format!("inject={calls}:{fault}");
+    ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-P", &path, "-e", &trace, "-e", &inject]
         .map(str::to_owned)
         .to_vec()
 }
@@ -152,6 +157,23 @@ async fn write_stall(nth: u32, other: &Torrent, peer: &Peer) -> Duration {
     held_up
 }
 
+/// A temp directory whose every listing stands still, while so many ask how full it is: neither they nor others wait.
+async fn listing_stall(asking: usize, other: &Torrent, peer: &Peer) -> Duration {
+    let sandbox = Sandbox::new();
+    sandbox.stream(other.hex()).peer(peer.addr()).run().await.code(0);
+    let fault = format!("delay_enter={}", STILL.as_micros());
+    let stalled = injecting_at(&sandbox.temp(), "getdents64", &fault);
+    let serve = Serve::start(sandbox.serve().peer(peer.addr()).under(stalled)).await;
+    let began = Instant::now();
+    let asking = futures_util::future::join_all((0..asking).map(|_| serve.get("/health"))).map(|answers| {
+        assert!(answers.iter().all(|answer| answer.status == 200));
+        began.elapsed()
+    });
+    let (told, held_up) = tokio::join!(asking, first_byte_of(other, &serve));
+    serve.stop().await;
+    told.max(held_up)
+}
+
 /// Every write fails, again and again, while ten watch: each is told so in time, and the torrent is well again later.
 async fn fatal_for_all() {
     let (torrent, sandbox) = (film(), Sandbox::new());
@@ -228,7 +250,13 @@ async fn a_disk_that_stands_still_holds_up_no_other_torrent() {
             assert!(while_written < bound, "another torrent waited {while_written:?}");
         };
         row.case(format!("write {nth}"), writes).await;
-        row.took(held_up.max(while_written));
+        let mut while_listed = Duration::ZERO;
+        let listings = async {
+            while_listed = listing_stall(1 + processors, &other, &peer).await;
+            assert!(while_listed < bound, "another torrent, or the page, waited {while_listed:?}");
+        };
+        row.case("listings", listings).await;
+        row.took(held_up.max(while_written).max(while_listed));
     }
     row.end();
 }

@@ -107,6 +107,18 @@ async fn a_page_of_another_site_starts_nothing_changes_nothing_and_reads_nothing
     serve.stop().await;
 }
 
+/// What nobody but a token keeps it from: browsers do not say where a page is from to a name that they reach over http.
+#[tokio::test]
+async fn a_page_starts_torrents_under_a_name_without_a_token_and_still_changes_and_reads_nothing() {
+    let sandbox = Sandbox::new();
+    let tracker = HttpTracker::start(Answer::empty()).await;
+    let serve = remembering(&sandbox, &tracker, &["--allow-host", EVIL]).await;
+    assert_eq!(attack(&serve).await, [""; 0]);
+    assert!(serve.metric("swarmcat_starts_total").await >= 1.0, "README says so");
+    assert!(sandbox.failed().iter().any(|row| row.info_hash == REMEMBERED));
+    serve.stop().await;
+}
+
 #[tokio::test]
 async fn a_page_that_the_operator_allows_does_all_of_that() {
     let sandbox = Sandbox::new();

@@ -1,13 +1,17 @@
 //! What `serve` keeps open and on disk, for how long, and for whom it remembers a failure.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use swarmcat::core::{Streamer, streamer::Request};
-use tokio::{io::AsyncReadExt, net::TcpStream, task::JoinSet};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+};
 
 use crate::support::{
     Answer, Behaviour, HttpTracker, KIB, MIB, PATIENCE, Peer, Sandbox, Serve, Torrent,
-    serve::{path, succeeds},
+    serve::{self, path, succeeds},
 };
 
 const DEAD: &str = "453475aec9bb4de3423649db8aa3cd2312538ca7";
@@ -158,6 +162,43 @@ async fn where_files_are_few_clients_and_peers_leave_each_other_enough() {
     assert!(served >= 87, "{served}");
     let scarce = |line: &String| line.contains("cannot accept") || line.contains("os error 24");
     assert_eq!(serve.run.stderr().into_iter().find(scarce), None);
+    serve.stop().await;
+}
+
+/// Somebody who begins to say what it wants, and does not go on.
+async fn hesitant(serve: &Serve) -> TcpStream {
+    let mut stream = serve.connect().await;
+    stream.write_all(b"GET /torrents HTTP/1.1\r\n").await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn whoever_does_not_say_what_it_wants_gives_way_and_is_told_so() {
+    let sandbox = Sandbox::new();
+    // Nine ordinary connections, and one of the operator's.
+    let serve = Serve::start(sandbox.serve().args(["--no-trackers", "--max-connections", "10"])).await;
+    let mut there = VecDeque::new();
+    for _ in 0..9 {
+        there.push_back(hesitant(&serve).await);
+    }
+    for _ in 0..12 {
+        let (mut first, mut told) = (there.pop_front().unwrap(), Vec::new());
+        let mut reading = std::pin::pin!(first.read_to_end(&mut told));
+        let ended = loop {
+            tokio::select! {
+                ended = &mut reading => break ended,
+                answer = serve.get("/health") => assert_eq!(answer.status, 200),
+            }
+        };
+        ended.expect("no reset");
+        let told = serve::Answer::parse(&told);
+        assert_eq!((told.status, told.kind().as_str()), (503, "busy"));
+        assert_eq!(
+            (told.headers["retry-after"].as_str(), told.headers["connection"].as_str()),
+            ("5", "close")
+        );
+        there.push_back(hesitant(&serve).await);
+    }
     serve.stop().await;
 }
 

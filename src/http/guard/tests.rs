@@ -269,6 +269,26 @@ fn without_a_token_only_this_machine_operates_it() {
 }
 
 #[test]
+fn a_browser_anywhere_may_ask_what_is_allowed_before_it_shows_the_token() {
+    for target in ["/admin/cleanup", "/metrics", "/torrents/x", "/events"] {
+        let preflight = || ask("OPTIONS", target).from("192.168.1.9").line("origin", "https://good.example");
+        assert_eq!(preflight().status(&locked()), 200, "{target}");
+        assert_eq!(preflight().status(&open()), 200, "{target}");
+        assert_eq!(ask("GET", target).from("192.168.1.9").status(&locked()), 401, "{target}");
+    }
+}
+
+/// Over http, browsers say where a page is from to loopback alone.
+#[test]
+fn without_a_token_a_name_is_open_to_what_looks_like_a_player() {
+    let unsaid = || stream().line("host", "nas.local:7000").line("referer", "http://evil.example/");
+    assert_eq!(unsaid().status(&named(&["nas.local"])), 200);
+    assert_eq!(unsaid().line("origin", "http://evil.example").status(&named(&["nas.local"])), 403);
+    let policy = Policy { token: Some(Token::read(SECRET).unwrap()), ..named(&["nas.local"]).policy };
+    assert_eq!(unsaid().status(&Guard::new(policy)), 401);
+}
+
+#[test]
 fn only_a_trusted_proxy_says_who_its_client_is() {
     let trusting = Guard::new(Policy {
         proxies: vec!["127.0.0.1".parse().unwrap(), "10.0.0.1".parse().unwrap()],

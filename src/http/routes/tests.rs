@@ -828,7 +828,11 @@ async fn a_full_server_sends_idle_clients_away_and_busy_ones_stay() {
         busy.push(world.send(&get).await);
     }
     world.readers(|readers| readers.open == 9).await;
-    assert_eq!(soon(idle.read(&mut [0; 1])).await.expect("closed"), 0, "the idle one gave way");
+    let mut told = Vec::new();
+    soon(idle.read_to_end(&mut told)).await.expect("closed");
+    let told = Answer::parse(&told);
+    assert_eq!((told.status, told.kind().as_str()), (503, "busy"), "the idle one gave way");
+    assert_eq!((told.headers["retry-after"].as_str(), told.headers["connection"].as_str()), ("5", "close"));
     let answer = world.file("").await;
     assert_eq!((answer.status, answer.kind().as_str()), (503, "busy"));
     assert!(answer.headers.contains_key("retry-after"));
