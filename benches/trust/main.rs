@@ -1,7 +1,8 @@
 //! The reliability matrix, row by row: load, faults, bad input, processes together.
 //!
 //! ```text
-//! apt-get install strace faketime slowhttptest e2fsprogs iproute2 util-linux aria2 chromium curl ffmpeg nginx wget
+//! apt-get install strace faketime slowhttptest e2fsprogs iproute2 util-linux aria2 chromium curl ffmpeg nginx python3-venv wget
+//! python3 -m venv target/schemathesis && target/schemathesis/bin/pip install -r .ci/schemathesis.txt    # for B6c
 //! cargo bench --bench trust -- --list
 //! cargo bench --bench trust                       # every row: about an hour, as root for mounts and networks
 //! cargo bench --bench trust -- F1 C --markdown    # a row, or all rows of a kind

@@ -65,7 +65,7 @@ pub const ROWS: &[Row] = &[
     ),
     row(
         "L5",
-        "slowhttptest, 1000 connections for a minute each: heads, bodies, ranges, reads",
+        "slowhttptest on a processor of its own, 1000 connections for a minute each: heads, bodies, ranges, reads",
         "a good client at 95 % of its rate; all let go in 30 s (slow reads: when they leave)",
         (0, 1000),
         Counting(&["serve_silence::a_thousand_slow_connections_cost_a_good_client_nothing"]),
@@ -319,6 +319,13 @@ pub const ROWS: &[Row] = &[
         "escaped, harmless, inside the directory",
         (0, 40),
         Counting(&["hostile::forty_hostile_names_are_harmless_wherever_they_come_out"]),
+    ),
+    row(
+        "B6c",
+        "schemathesis: requests that /openapi.json describes, and requests that it does not",
+        "an answer that it describes, 1 s after a torrent's time at the latest; nothing that is a defect",
+        (0, 100),
+        Counting(&["serve_described::every_answer_is_one_that_the_description_has"]),
     ),
     row(
         "B7",

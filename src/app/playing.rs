@@ -1,13 +1,17 @@
 //! `stream --open`: one file and the subtitles beside it, served to one player, for as long as it plays.
 
 use std::{
+    convert::Infallible,
     ffi::OsString,
-    future,
+    io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    pin::pin,
     sync::Arc,
+    time::Duration,
 };
 
-use tokio::process::Child;
+use tokio::{process::Child, sync::watch};
+use tokio_util::sync::CancellationToken;
 
 use super::player::Player;
 use crate::{
@@ -17,23 +21,31 @@ use crate::{
         metainfo::Metainfo,
         reader::Opened,
         source::{Magnet, Source},
+        status::Status,
         streamer::Request,
         subtitles,
     },
-    http::single::{self, Beside},
+    http::{
+        server::Counters,
+        single::{self, Beside},
+    },
 };
 
 /// Subtitles that a player is told of at most: a command line has its limits, and so has a list of languages.
 const MOST_SUBTITLES: usize = 40;
 
-/// Plays `opened`, and returns when the player has ended.
+/// How often the bytes that the player has taken are counted: as often as the screen follows.
+const COUNT_EVERY: Duration = Duration::from_millis(250);
+
+/// Plays `opened`, and returns when the player has ended and nothing of it is held any more; how many bytes the player took.
 pub async fn play(
     player: &Player,
     args: &[String],
     opened: Opened,
     streamer: &Arc<Streamer>,
     source: &Source,
-) -> Result<(), Error> {
+    status: &watch::Sender<Status>,
+) -> Result<u64, Error> {
     let (address, listener) = listen()?;
     let token = single::token();
     let media = beside(opened.content().metainfo(), opened.media());
@@ -43,14 +55,34 @@ pub async fn play(
     let mut child = player.start(&args, &single::url(address, &token, opened.media()), &subtitles)?;
     let source = again(source, opened.content().metainfo());
     let beside = Subtitles { streamer: streamer.clone(), source, media };
-    let served = single::serve(listener, &token, opened, beside, future::pending());
-    tokio::select! {
+    let (counters, stop) = (Counters::default(), CancellationToken::new());
+    let served = single::serve(listener, &token, opened, beside, counters.clone(), stop.clone());
+    let mut served = pin!(served);
+    let ended = tokio::select! {
         ended = end(&mut child, player) => ended,
-        ended = served => Err(Error::Internal(match ended {
-            Ok(()) => "the player's server ended early".into(),
-            Err(error) => format!("serving the player: {error}"),
-        })),
+        ended = &mut served => return Err(ended_early(ended)),
+        never = count(&counters, status) => match never {},
+    };
+    // Whoever still reads would keep the torrent in use.
+    stop.cancel();
+    served.await.map_err(|error| ended_early(Err(error)))?;
+    ended.map(|()| counters.sent.get())
+}
+
+/// Tells what was sent, for as long as it is polled.
+async fn count(counters: &Counters, status: &watch::Sender<Status>) -> Infallible {
+    let mut ticks = tokio::time::interval(COUNT_EVERY);
+    loop {
+        ticks.tick().await;
+        status.send_modify(|status| status.delivered = counters.sent.get());
     }
+}
+
+fn ended_early(ended: io::Result<()>) -> Error {
+    Error::Internal(match ended {
+        Ok(()) => "the player's server ended early".into(),
+        Err(error) => format!("serving the player: {error}"),
+    })
 }
 
 fn listen() -> Result<(SocketAddr, TcpListener), Error> {
@@ -77,7 +109,7 @@ fn beside(metainfo: &Metainfo, video: &Media) -> Vec<Media> {
 }
 
 /// A source that can be used once more: standard input is read but once, and a web page is not asked for every file.
-fn again(source: &Source, metainfo: &Metainfo) -> Source {
+pub fn again(source: &Source, metainfo: &Metainfo) -> Source {
     match source {
         Source::Hash(_) | Source::Magnet(_) => source.clone(),
         Source::File(_) | Source::Url(_) | Source::Stdin => {

@@ -57,7 +57,7 @@ impl Failure {
 }
 
 /// Whoever reads our output may have enough of it at any time. Nothing else of ours is a pipe.
-fn is_closed_pipe(error: &Error) -> bool {
+pub(super) fn is_closed_pipe(error: &Error) -> bool {
     matches!(error, Error::Storage { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
 }
 

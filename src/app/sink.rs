@@ -1,4 +1,7 @@
 //! Where a stream's bytes go: standard output, or a file by way of `FILE.part`.
+//!
+//! What `FILE.part` holds already is looked at before anything is fetched, and not touched before there are bytes to put in
+//! its place: a torrent that cannot be had, or is not the part's, costs nobody what they have.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -9,11 +12,19 @@ use std::{
 };
 
 use rustix::event::{PollFd, PollFlags, poll};
+use tokio::sync::watch;
 
-use crate::core::{Error, reader::Opened};
+use crate::core::{
+    Error,
+    reader::Opened,
+    status::{Check, Status},
+};
 
 /// Linux gives unprivileged pipes up to 1 MiB: sixteen times fewer wake-ups than its 64 KiB.
 const PIPE_CAPACITY: usize = 1 << 20;
+
+/// What poll says of a pipe or a socket that nobody reads.
+const CLOSED: PollFlags = PollFlags::ERR.union(PollFlags::HUP).union(PollFlags::NVAL);
 
 /// An open destination.
 pub(super) enum Sink {
@@ -50,15 +61,28 @@ impl Sink {
         }
     }
 
-    /// How many bytes of `range` it has already, verified.
-    pub(super) fn resume(&mut self, opened: &Opened, range: &Range<u64>) -> Result<u64, Error> {
+    /// What of `range` it has not got, front to back. Takes as long as it takes to hash what it has.
+    pub(super) fn missing(
+        &mut self,
+        opened: &Opened,
+        range: Range<u64>,
+        status: &watch::Sender<Status>,
+    ) -> Result<Vec<Range<u64>>, Error> {
         match self {
-            Sink::Plain(..) => Ok(0),
-            Sink::Part(part) => part.resume(opened, range),
+            Sink::Plain(..) => Ok(vec![range]),
+            Sink::Part(part) => part.missing(opened, range, status),
         }
     }
 
-    /// A handle for the bytes that follow, and the name it goes by in errors.
+    /// The first bytes of `gap` are there: a handle for them and the following.
+    pub(super) fn take(&mut self, gap: &Range<u64>) -> Result<(PathBuf, File), Error> {
+        if let Sink::Part(part) = self {
+            part.make_room(gap)?;
+        }
+        self.handle()
+    }
+
+    /// A handle, and the name it goes by in errors.
     pub(super) fn handle(&self) -> Result<(PathBuf, File), Error> {
         let (path, file) = match self {
             Sink::Plain(path, file) => (path, file),
@@ -80,10 +104,10 @@ impl Sink {
 /// Blocks until nobody can read what is written to `out` any more. For ever, if `out` is not a pipe or a socket.
 pub(super) fn wait_until_closed(out: &File) {
     loop {
-        // POLLERR is reported unasked.
+        // All of these are reported unasked. A closed pipe is an error, a closed socket is hung up.
         let mut fds = [PollFd::new(out, PollFlags::empty())];
         match poll(&mut fds, None) {
-            Ok(_) if fds[0].revents().intersects(PollFlags::ERR | PollFlags::NVAL) => return,
+            Ok(_) if fds[0].revents().intersects(CLOSED) => return,
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(_) => std::thread::park(),
         }
@@ -95,6 +119,10 @@ pub(super) struct PartFile {
     path: PathBuf,
     target: PathBuf,
     file: File,
+    /// The file's bytes that it is to hold in the end.
+    wanted: Range<u64>,
+    /// There was none before.
+    created: bool,
     finished: bool,
 }
 
@@ -103,10 +131,12 @@ impl PartFile {
         let mut name = target.file_name().unwrap_or_default().to_owned();
         name.push(".part");
         let path = target.with_file_name(name);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let file = file.map_err(|error| Error::storage("opening", &path, error))?;
+        let (file, created) =
+            open_or_create(&path).map_err(|error| Error::storage("opening", &path, error))?;
         match file.try_lock() {
-            Ok(()) => Ok(PartFile { path, target: target.to_owned(), file, finished: false }),
+            Ok(()) => {
+                Ok(PartFile { path, target: target.to_owned(), file, wanted: 0..0, created, finished: false })
+            }
             Err(TryLockError::WouldBlock) => {
                 Err(Error::Busy(format!("another process is writing {}", path.display())))
             }
@@ -114,18 +144,46 @@ impl PartFile {
         }
     }
 
-    /// Keeps the longest prefix of an interrupted run whose bytes are right, and goes on behind it.
-    fn resume(&mut self, opened: &Opened, range: &Range<u64>) -> Result<u64, Error> {
+    fn missing(
+        &mut self,
+        opened: &Opened,
+        range: Range<u64>,
+        status: &watch::Sender<Status>,
+    ) -> Result<Vec<Range<u64>>, Error> {
         let failed = |error| Error::storage("reading", &self.path, error);
-        let there = self.file.metadata().map_err(failed)?.len().min(range.end - range.start);
-        let kept = verified_prefix(&self.file, there, opened, range.start).map_err(failed)?;
-        self.file.set_len(kept).map_err(failed)?;
-        self.file.seek(SeekFrom::Start(kept)).map_err(failed)?;
-        Ok(kept)
+        let len = self.file.metadata().map_err(failed)?.len();
+        let held = range.start..range.start.saturating_add(len).min(range.end);
+        self.wanted = range.clone();
+        let old = Old { part: &self.file, opened, held: held.clone() };
+        let mut gaps = old.gaps(&Check::begin(status, len_of(&held))).map_err(failed)?;
+        join(&mut gaps, held.end..range.end);
+        let kept = len_of(&range) - gaps.iter().map(len_of).sum::<u64>();
+        let (path, name) = (self.path.display(), &opened.media().path);
+        match (len, kept) {
+            (0, _) => {}
+            (_, 0) => tracing::warn!(
+                "{path}: nothing in it is known to be of {name}; \
+                 it will be overwritten as soon as the first bytes are there"
+            ),
+            _ => tracing::info!("{path}: {kept} of its {len} bytes are kept"),
+        }
+        Ok(gaps)
+    }
+
+    /// What lies behind the last gap is of another file, or is right only in part.
+    fn make_room(&mut self, gap: &Range<u64>) -> Result<(), Error> {
+        let failed = |error| Error::storage("writing", &self.path, error);
+        let at = gap.start - self.wanted.start;
+        if gap.end == self.wanted.end {
+            self.file.set_len(at).map_err(failed)?;
+        }
+        self.file.seek(SeekFrom::Start(at)).map_err(failed)?;
+        Ok(())
     }
 
     fn finish(mut self) -> Result<(), Error> {
         let failed = |error| Error::storage("finishing", &self.target, error);
+        self.file.set_len(len_of(&self.wanted)).map_err(failed)?;
         self.file.sync_all().map_err(failed)?;
         std::fs::rename(&self.path, &self.target).map_err(failed)?;
         let parent = self.target.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -137,41 +195,89 @@ impl PartFile {
 
 impl Drop for PartFile {
     fn drop(&mut self) {
-        // An attempt that wrote nothing leaves nothing behind.
-        if !self.finished && self.file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+        // An attempt that wrote nothing leaves nothing of its own behind.
+        let ours = self.created && !self.finished;
+        if ours && self.file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
             let _ = std::fs::remove_file(&self.path);
         }
     }
 }
 
-/// How many of the first `there` bytes of `part`, which holds the file's bytes from `start` on, are right.
-///
-/// A piece that lies wholly in `part` is hashed; one that does not is compared with the data on disk, where that is
-/// verified, and ends the prefix where it is not.
-fn verified_prefix(part: &File, there: u64, opened: &Opened, start: u64) -> io::Result<u64> {
-    let (content, index) = (opened.content(), opened.media().index);
-    let metainfo = content.metainfo();
-    let base = metainfo.files[index].offset;
-    let mut right = 0;
-    for piece in content.pieces_under(index, start..start + there) {
-        let (piece_start, piece_len) = (metainfo.piece_start(piece), metainfo.piece_len(piece));
-        let from = piece_start.max(base + start) - base - start;
-        let to = (piece_start + piece_len - base - start).min(there);
-        let mut ours = vec![0; (to - from) as usize];
-        part.read_exact_at(&mut ours, from)?;
-        let whole = ours.len() as u64 == piece_len;
-        if !(whole && metainfo.matches(piece, &ours)) {
-            let known = !whole && (content.verified().contains(piece) || content.is_claimed(piece));
-            let mut theirs = vec![0; ours.len()];
-            if !known || !content.verify(piece) || content.read_at(index, start + from, &mut theirs).is_err()
-            {
-                break;
-            }
-            if theirs != ours {
-                break;
+/// A file for reading and writing; whether it is new.
+fn open_or_create(path: &Path) -> io::Result<(File, bool)> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    match options.clone().create_new(true).open(path) {
+        Ok(file) => Ok((file, true)),
+        // Created all the same behind a link that leads nowhere yet.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Ok((options.create(true).truncate(false).open(path)?, false))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What an earlier run left.
+struct Old<'a> {
+    part: &'a File,
+    opened: &'a Opened,
+    /// The file's bytes that the part should hold.
+    held: Range<u64>,
+}
+
+impl Old<'_> {
+    /// What of it is not known to be right, front to back.
+    fn gaps(&self, check: &Check) -> io::Result<Vec<Range<u64>>> {
+        let (content, index) = (self.opened.content(), self.opened.media().index);
+        let metainfo = content.metainfo();
+        let base = metainfo.files[index].offset;
+        let (mut gaps, mut buffer) = (Vec::new(), Vec::new());
+        for piece in content.pieces_under(index, self.held.clone()) {
+            let start = metainfo.piece_start(piece);
+            let held = start.max(base + self.held.start)
+                ..(start + metainfo.piece_len(piece)).min(base + self.held.end);
+            let ours = held.start - base..held.end - base;
+            check.advance(len_of(&held));
+            if !self.is_right(piece, held, &mut buffer)? {
+                join(&mut gaps, ours);
             }
         }
-        right = to;
+        Ok(gaps)
     }
-    Ok(right)
+
+    /// Whether a piece is right with the bytes `held` of the torrent from the part. The rest of it, if that is not all,
+    /// is padding, or what is there of it on the disk: nothing vouches for that but the piece's hash.
+    fn is_right(&self, piece: u32, held: Range<u64>, buffer: &mut Vec<u8>) -> io::Result<bool> {
+        let content = self.opened.content();
+        let metainfo = content.metainfo();
+        let (start, len) = (metainfo.piece_start(piece), metainfo.piece_len(piece));
+        buffer.resize(len as usize, 0);
+        if len_of(&held) < len {
+            buffer.fill(0);
+            for (file, offset, len) in metainfo.spans(start, len) {
+                let entry = &metainfo.files[file];
+                let at = (entry.offset + offset - start) as usize;
+                if !entry.padding {
+                    let _ = content.read_at(file, offset, &mut buffer[at..at + len as usize]);
+                }
+            }
+        }
+        let base = metainfo.files[self.opened.media().index].offset + self.held.start;
+        let ours = &mut buffer[(held.start - start) as usize..(held.end - start) as usize];
+        self.part.read_exact_at(ours, held.start - base)?;
+        Ok(metainfo.matches(piece, buffer))
+    }
+}
+
+fn len_of(range: &Range<u64>) -> u64 {
+    range.end - range.start
+}
+
+/// Adds a gap behind the others.
+fn join(gaps: &mut Vec<Range<u64>>, gap: Range<u64>) {
+    match gaps.last_mut() {
+        _ if gap.is_empty() => {}
+        Some(last) if last.end == gap.start => last.end = gap.end,
+        _ => gaps.push(gap),
+    }
 }

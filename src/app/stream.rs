@@ -5,14 +5,17 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
     ops::Range,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use tokio::{runtime, sync::watch};
+use tokio_util::task::TaskTracker;
 
 use super::{
     player::Player,
-    playing, signals,
+    playing,
+    report::is_closed_pipe,
+    signals,
     sink::{Sink, wait_until_closed},
 };
 use crate::{
@@ -23,9 +26,9 @@ use crate::{
         metainfo::{FileEntry, Metainfo},
         reader::{Opened, PieceReader},
         settings::Settings,
-        source::Source,
+        source::{InfoHash, Source},
         status::{Phase, Status},
-        streamer::{RangeOf, Request},
+        streamer::{self, RangeOf, Request},
         sync::{Mutex, PoisonError, lock},
     },
     http::range,
@@ -108,7 +111,15 @@ pub fn run(
         .enable_all()
         .build()
         .map_err(|error| Error::Internal(format!("cannot start a runtime: {error}")))?;
-    let run = Run { request, source, settings, presentation, screen: screen.clone() };
+    let run = Run {
+        request,
+        source,
+        settings,
+        presentation,
+        screen: screen.clone(),
+        torrent: Arc::default(),
+        copies: TaskTracker::new(),
+    };
     let result = runtime.block_on(async {
         tokio::select! {
             result = run.go(player) => result,
@@ -126,6 +137,10 @@ struct Run {
     settings: Settings,
     presentation: Presentation,
     screen: Screen,
+    /// Which it is, once it was opened.
+    torrent: Arc<OnceLock<InfoHash>>,
+    /// Copies into the output: a thread's work, which goes on when nobody waits for it any more.
+    copies: TaskTracker,
 }
 
 impl Run {
@@ -140,15 +155,17 @@ impl Run {
             self.ask(&streamer, &status).await?;
         }
         let progress = self.progress(&status);
-        let media = match player {
-            Some(player) => self.play(&streamer, status, &player).await?,
-            None => self.deliver(&streamer, &status).await?,
+        let ended = match player {
+            Some(player) => self.play(&streamer, status, &player).await.map(Some),
+            None => self.deliver(&streamer, &status).await,
         };
-        if let Some((media, bytes)) = &media {
-            progress.finish(&media.path, *bytes);
-            self.tidy(&streamer, media).await?;
+        match ended {
+            Ok(Some((media, bytes))) => progress.finish(&media.path, bytes),
+            Ok(None) => {}
+            Err(error) if is_closed_pipe(&error) => {}
+            Err(error) => return Err(error),
         }
-        Ok(())
+        self.tidy(&streamer).await
     }
 
     fn progress(&self, status: &watch::Sender<Status>) -> Progress {
@@ -211,6 +228,11 @@ impl Run {
     }
 
     fn opening(&self, range: RangeOf, status: watch::Sender<Status>) -> Request {
+        let torrent = self.torrent.clone();
+        let range: RangeOf = Box::new(move |opened| {
+            torrent.get_or_init(|| opened.media().info_hash);
+            range(opened)
+        });
         Request {
             source: self.source.clone(),
             selector: self.selector(),
@@ -243,23 +265,10 @@ impl Run {
             Output::Stdout => Sink::stdout()?,
             Output::File(path) => Sink::file(path)?,
         };
-        let (name, out) = sink.handle()?;
         let closed = nobody_reads(sink.handle()?.1);
         let sink = Arc::new(Mutex::new(sink));
-        let (range, resumed) = (self.range(), sink.clone());
-        let range: RangeOf = Box::new(move |opened| {
-            let range = range(opened)?;
-            let kept = lock(&resumed).resume(opened, &range)?;
-            Ok(range.start + kept..range.end)
-        });
-        let request = self.opening(range, status.clone());
-        let copying = async {
-            let (opened, reader) = streamer.open(request).await?;
-            let delivered = copy(reader, out, &name, status).await?;
-            Ok::<_, Error>((opened.media().clone(), delivered))
-        };
         let (media, delivered) = tokio::select! {
-            copied = copying => copied?,
+            filled = self.fill(streamer, &sink, status) => filled?,
             () = closed => return Ok(None),
         };
         let sink =
@@ -268,54 +277,123 @@ impl Run {
         Ok(Some((media, delivered)))
     }
 
+    /// Brings the sink what it has not got; the file and how many bytes that were. The end comes first: what the swarm
+    /// brings beside it is missing as well, and not what lies between two gaps.
+    async fn fill(
+        &self,
+        streamer: &Streamer,
+        sink: &Arc<Mutex<Sink>>,
+        status: &watch::Sender<Status>,
+    ) -> Result<(Media, u64), Error> {
+        let missing = Arc::default();
+        let mut request = self.opening(self.last_missing(sink, &missing, status), status.clone());
+        let mut delivered = 0;
+        loop {
+            let (opened, reader) = streamer.open(request).await?;
+            let gap = reader.position()..reader.position() + reader.remaining();
+            let left: u64 = lock(&missing).iter().map(|gap| gap.end - gap.start).sum();
+            status.send_modify(|status| {
+                status.total = Some(delivered + reader.remaining() + left);
+            });
+            let (name, out) = lock(sink).take(&gap)?;
+            delivered = self.copy(reader, out, &name, delivered, status).await?;
+            let media = opened.media().clone();
+            let Some(gap) = lock(&missing).pop() else { return Ok((media, delivered)) };
+            status.send_modify(|status| status.phase = Phase::FirstPiece);
+            request = Request {
+                source: playing::again(&self.source, opened.content().metainfo()),
+                selector: FileSelector::Index(media.index),
+                ..self.opening(streamer::at_once(|_| Ok(gap)), status.clone())
+            };
+        }
+    }
+
+    /// The last of what the sink has not got, once that is known; `missing` is what comes before it.
+    fn last_missing(
+        &self,
+        sink: &Arc<Mutex<Sink>>,
+        missing: &Arc<Mutex<Vec<Range<u64>>>>,
+        status: &watch::Sender<Status>,
+    ) -> RangeOf {
+        let range = self.range();
+        let (sink, missing, status) = (sink.clone(), missing.clone(), status.clone());
+        let copies = self.copies.clone();
+        let look = move |opened: Opened| {
+            let range = range(&opened)?;
+            let mut gaps = lock(&sink).missing(&opened, range.clone(), &status)?;
+            let last = gaps.pop().unwrap_or(range.end..range.end);
+            *lock(&missing) = gaps;
+            Ok(last)
+        };
+        Box::new(|opened| {
+            Box::pin(async move {
+                let looked = copies.spawn_blocking(move || look(opened)).await;
+                looked.map_err(|error| Error::Internal(error.to_string()))?
+            })
+        })
+    }
+
     /// To a player, through a server that only it knows of.
     async fn play(
         &self,
         streamer: &Arc<Streamer>,
         status: watch::Sender<Status>,
         player: &Player,
-    ) -> Result<Option<(Media, u64)>, Error> {
-        let whole: RangeOf = Box::new(|opened| Ok(0..opened.media().len));
+    ) -> Result<(Media, u64), Error> {
+        let whole = streamer::at_once(|opened| Ok(0..opened.media().len));
         let (opened, _first) = streamer.open(self.opening(whole, status.clone())).await?;
-        status.send_modify(|status| status.phase = Phase::Streaming);
-        let media = opened.media().clone();
-        playing::play(player, &self.request.player_args, opened, streamer, &self.source).await?;
-        Ok(Some((media, 0)))
+        // How much of the file a player takes, and how often, nobody knows.
+        status.send_modify(|status| (status.phase, status.total) = (Phase::Streaming, None));
+        let (media, args) = (opened.media().clone(), &self.request.player_args);
+        let taken = playing::play(player, args, opened, streamer, &self.source, &status).await?;
+        Ok((media, taken))
     }
 
-    async fn tidy(&self, streamer: &Streamer, media: &Media) -> Result<(), Error> {
-        if self.request.remove {
-            streamer.remove(&media.info_hash).await?;
+    /// Copies all that the reader brings; how much was delivered with that, and `before`.
+    async fn copy(
+        &self,
+        mut reader: PieceReader,
+        mut out: File,
+        name: &Path,
+        before: u64,
+        status: &watch::Sender<Status>,
+    ) -> Result<u64, Error> {
+        let start = reader.position();
+        loop {
+            status.send_modify(|status| status.waiting_for_piece = reader.waits_for());
+            let ready = reader.ready().await?;
+            if ready == 0 {
+                return Ok(before + reader.position() - start);
+            }
+            let copying = self.copies.spawn_blocking(move || {
+                let copied = reader.copy_to(&mut out, ready);
+                (reader, out, copied)
+            });
+            let copied;
+            (reader, out, copied) = copying.await.map_err(|error| Error::Internal(error.to_string()))?;
+            copied?.map_err(|error| Error::storage("writing", name, broken_pipe(error)))?;
+            status.send_modify(|status| {
+                status.phase = Phase::Streaming;
+                status.delivered = before + reader.position() - start;
+            });
         }
-        Ok(())
+    }
+
+    /// Once nobody needs it any more, whoever ended it.
+    async fn tidy(&self, streamer: &Streamer) -> Result<(), Error> {
+        let Some(info_hash) = self.torrent.get().filter(|_| self.request.remove) else { return Ok(()) };
+        // A copy whose reader has left ends at once, but until then it holds the torrent.
+        self.copies.close();
+        self.copies.wait().await;
+        streamer.remove(info_hash).await.map(drop)
     }
 }
 
-/// Copies all that the reader brings; how much it was. A reader of ours that left early is no error.
-async fn copy(
-    mut reader: PieceReader,
-    mut out: File,
-    name: &Path,
-    status: &watch::Sender<Status>,
-) -> Result<u64, Error> {
-    let start = reader.position();
-    loop {
-        status.send_modify(|status| status.waiting_for_piece = reader.waits_for());
-        let ready = reader.ready().await?;
-        if ready == 0 {
-            return Ok(reader.position() - start);
-        }
-        let copying = tokio::task::spawn_blocking(move || {
-            let copied = reader.copy_to(&mut out, ready);
-            (reader, out, copied)
-        });
-        let copied;
-        (reader, out, copied) = copying.await.map_err(|error| Error::Internal(error.to_string()))?;
-        copied?.map_err(|error| Error::storage("writing", name, error))?;
-        status.send_modify(|status| {
-            status.phase = Phase::Streaming;
-            status.delivered = reader.position() - start;
-        });
+/// A socket whose reader left bytes unread is said to be reset, and is no more than a closed pipe.
+fn broken_pipe(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset => io::ErrorKind::BrokenPipe.into(),
+        _ => error,
     }
 }
 

@@ -17,7 +17,7 @@ use super::{Command, Invocation};
 use crate::{
     app::stream::{Choice, Output, StreamRequest},
     config::{CooldownLayer, Layer, LogFormat, ProgressMode, ServeLayer, SwarmLayer, WaitsLayer, values},
-    core::source::InfoHash,
+    core::{Error, media::FileSelector, source::InfoHash},
     http::{
         guard::{self, HostName},
         listen::Place,
@@ -170,7 +170,7 @@ struct StreamArgs {
     #[arg(short, long, value_name = "N", conflicts_with = "select")]
     index: Option<usize>,
     /// The file whose path matches, or that is this episode: S01E02
-    #[arg(short, long, value_name = "GLOB")]
+    #[arg(short, long, value_name = "GLOB", value_parser = pattern)]
     select: Option<String>,
     /// List the files and exit
     #[arg(short, long, conflicts_with_all = ["output", "range", "open"])]
@@ -382,6 +382,10 @@ struct WaitArgs {
     /// Rounds within the timeout, each with other trackers [default: 4]
     #[arg(long, global = true, env = "SWARMCAT_MAX_RETRIES", value_name = "N", value_parser = values::count)]
     max_retries: Option<NonZeroU32>,
+}
+
+fn pattern(text: &str) -> Result<String, Error> {
+    FileSelector::pattern(text).map(|_| text.to_owned())
 }
 
 fn info_hash(text: &str) -> Result<InfoHash, String> {

@@ -163,6 +163,7 @@ fn mistakes_are_usage_errors_that_say_what_was_expected() {
         ("stream", "SOURCE"),
         ("stream x -i 1 --select y", "--select"),
         ("stream x -i -1", "-1"),
+        ("stream x --select [", "not a glob"),
         ("stream x --json", "--list"),
         ("stream x -l -o y", "--output"),
         ("stream x --open mpv -o y", "--output"),

@@ -50,25 +50,32 @@ pub(super) fn parse(text: &str) -> Result<Layer, String> {
 }
 
 /// "line 3: waits.timeout: expected …".
-fn fault(text: &str, key: &str, error: &toml::de::Error) -> String {
+fn fault(text: &str, path: &str, error: &toml::de::Error) -> String {
     let at = error.span().map_or(text.len(), |span| span.start);
     let line = text.as_bytes().iter().take(at).filter(|&&byte| byte == b'\n').count();
-    let message = error.message().replacen("unknown field", "unknown key", 1);
-    let subject = match key {
-        "" | "." => presentable(text.lines().nth(line).unwrap_or_default().trim()),
-        key => key,
+    let message = without_value(error.message()).replacen("unknown field", "unknown key", 1);
+    let key = match path {
+        "" | "." => text.lines().nth(line).and_then(key_of),
+        path => Some(path),
     };
-    format!("line {}: {subject}: {message}{}", line + 1, spelling(key, &message))
+    let subject = key.map(|key| format!("{key}: ")).unwrap_or_default();
+    format!("line {}: {subject}{message}{}", line + 1, spelling(path, &message))
 }
 
-/// As much of a line as has no secret.
-fn presentable(line: &str) -> &str {
-    let end = match line.split_once('=') {
-        Some((key, _)) if values::is_secret(key.trim()) => key.len(),
-        _ if line.contains("://") => line.find(['"', '\'']).unwrap_or(0),
-        _ => line.len(),
-    };
-    line[..end].trim()
+/// The key of `key = value`. Nothing else of a line that cannot be read is shown: a secret, or a part of one, may stand
+/// anywhere in it.
+fn key_of(line: &str) -> Option<&str> {
+    let key = line.split_once(" =")?.0.trim();
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    (!key.is_empty() && key.chars().all(is_bare)).then_some(key)
+}
+
+/// A text where something else was expected may be a secret as well.
+fn without_value(message: &str) -> String {
+    match (message.split_once(": string \""), message.rsplit_once("\", expected ")) {
+        (Some((before, _)), Some((_, expected))) => format!("{before}: text, expected {expected}"),
+        _ => message.to_owned(),
+    }
 }
 
 /// Flags are spelt with dashes, keys with underscores: the one mistake worth a word of its own.

@@ -16,7 +16,7 @@ use crate::http::{guard::HostName, listen::Place, token::Token};
 
 /// What one source says; what it leaves out, the next one decides.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
 pub struct Layer {
     /// Where torrents are kept while they are streamed.
     pub temp_dir: Option<PathBuf>,
@@ -53,7 +53,7 @@ pub struct Layer {
 
 /// How peers are found and talked to; see [`SwarmSettings`](crate::core::settings::SwarmSettings).
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
 #[expect(missing_docs, reason = "the fields are those of SwarmSettings")]
 pub struct SwarmLayer {
     #[serde(deserialize_with = "de::peers")]
@@ -86,7 +86,7 @@ pub struct SwarmLayer {
 
 /// How long to wait for what; see [`Waits`](crate::core::settings::Waits).
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
 #[expect(missing_docs, reason = "the fields are those of Waits")]
 pub struct WaitsLayer {
     #[serde(deserialize_with = "de::duration")]
@@ -101,7 +101,7 @@ pub struct WaitsLayer {
 
 /// How `serve` serves; see [`Serving`](crate::http::serving::Serving).
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
 pub struct ServeLayer {
     /// Addresses and Unix sockets to listen at.
     #[serde(deserialize_with = "de::places")]
@@ -141,7 +141,7 @@ pub struct ServeLayer {
 
 /// How long a failed torrent is left alone; see [`CooldownSettings`](crate::core::settings::CooldownSettings).
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
 pub struct CooldownLayer {
     /// For every kind that is not named itself.
     #[serde(deserialize_with = "de::duration_or_zero")]

@@ -103,6 +103,7 @@ fn the_file_says_everything_that_can_be_said() {
                 upload: false,
                 listen_port: 6881,
                 peer_limit: 30,
+                peers_in_all: 18446744073709551615,
                 download_limit: Some(
                     2097152,
                 ),
@@ -242,11 +243,13 @@ fn an_error_names_the_line_the_key_and_what_was_expected() {
     insta::assert_snapshot!(fault("[waits]\nmax_retries = 0"), @r#"line 2: waits.max_retries: "0": expected a number of at least 1"#);
     insta::assert_snapshot!(fault("[swarm]\ndownload_limit = \"8KiB\""), @r#"line 2: swarm.download_limit: "8KiB": expected at least 16KiB a second, the size of one block; leave it out for no limit"#);
     insta::assert_snapshot!(fault("[swarm]\npeers = [\n  \"192.0.2.7:1\",\n  \"peer\"\n]"), @r#"line 2: swarm.peers[1]: "peer": expected an address and a port, such as 192.0.2.7:6881 or [2001:db8::7]:6881"#);
-    insta::assert_snapshot!(fault("[swarm]\ndht = \"no\""), @r#"line 2: swarm.dht: invalid type: string "no", expected a boolean"#);
+    insta::assert_snapshot!(fault("[swarm]\ndht = \"no\""), @"line 2: swarm.dht: invalid type: text, expected a boolean");
     insta::assert_snapshot!(fault("[swarm]\nlisten_port = 70000"), @r#"line 2: swarm.listen_port: "70000": expected a port from 0 (any free one) to 65535"#);
     insta::assert_snapshot!(fault("progress = \"loud\""), @r#"line 1: progress: "loud": expected one of auto, bar, plain, json, none"#);
-    insta::assert_snapshot!(fault("temp_dir = \"a\"\ntemp_dir = \"b\""), @r#"line 2: temp_dir = "b": duplicate key"#);
-    insta::assert_snapshot!(fault("temp_dir = \"a"), @r#"line 1: temp_dir = "a: invalid basic string, expected `"`"#);
+    insta::assert_snapshot!(fault("temp_dir = \"a\"\ntemp_dir = \"b\""), @"line 2: temp_dir: duplicate key");
+    insta::assert_snapshot!(fault("temp_dir = \"a"), @r#"line 1: temp_dir: invalid basic string, expected `"`"#);
+    insta::assert_snapshot!(fault("[waits"), @"line 1: unclosed table, expected `]`");
+    insta::assert_snapshot!(fault("swarm = \"none\""), @"line 1: swarm: invalid type: text, expected a table");
 }
 
 #[test]
@@ -350,6 +353,21 @@ fn no_error_shows_a_secret() {
         "[serve]\ntoken = \"hunter2\"",
         "[serve]\ntoken = hunter2",
         "[serve]\ntoken = \"hunter2",
+        "serve.token = hunter2",
+        "serve.token = \"hunter2",
+        "serve.token=hunter2",
+        "serve = { token = \"hunter2\", listen = [ }",
+        "serve = \"hunter2\"",
+        "[serve]\n\"token\" = hunter2",
+        "[serve]\ntoken: hunter2",
+        "[serve]\ntoken hunter2",
+        "[serve]\nhunter2",
+        "[serve] token = hunter2",
+        "[serve]\ntoken = \"\"\"\nhunter2",
+        "[serve]\ntoken = \"\"\"\nhunter2=",
+        "[serve]\ntoken = [\"hunter2\"]",
+        "[swarm]\ntrackers = \"http://t.example/hunter2\"",
+        "[swarm]\ntrackers = [\n\"hunter2\" and\n]",
         "[swarm]\nproxy = \"ftp://user:hunter2@a:1\"",
         "[swarm]\ntrackers = [\"ftp://t.example/hunter2\"]",
         "[swarm]\ntrackers = [\n\"http://t.example/hunter2\" and\n]",

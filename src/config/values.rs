@@ -16,9 +16,9 @@ use crate::http::listen::Place;
 /// that cannot ever let one through stops the transfer for good.
 pub const MIN_RATE: u32 = 16 * 1024;
 
-/// Whether what is called so, a flag or a key, may hold a token, a password or a passkey: no error shows such a value.
-pub fn is_secret(name: &str) -> bool {
-    ["token", "proxy", "tracker", "trackers"].contains(&name.trim_start_matches("--"))
+/// Whether the flag may hold a token, a password or a passkey: no error shows its value.
+pub fn is_secret(flag: &str) -> bool {
+    ["--token", "--proxy", "--tracker"].contains(&flag)
 }
 
 /// `90s`, `5m`, `1h 30m`; more than nothing.

@@ -2,17 +2,21 @@
 //!
 //! `<dir>/<index>-<name>` holds a file, `<dir>/metainfo.torrent` the metainfo, `<dir>/have.json` the have-map,
 //! `<dir>/peers` who brought it.
-//! A piece is *verified* once its SHA-1 was right in this process, or in an earlier one that saw its file complete and
-//! left it untouched since (same length, same modification time, same boot: a crash of the machine may lose pages that
-//! a crash of the process cannot). Whatever else the have-map names is only *claimed*, and hashed before its first use.
+//! A piece is *verified* once its SHA-1 was right in this process, or in an earlier one that saw every file which it lies
+//! in complete, each of them untouched since (same length, same modification time, same boot: a crash of the machine may
+//! lose pages that a crash of the process cannot). Whatever else the have-map names is only *claimed*, and hashed before
+//! its first use. What a file looked like is noted once, when its last piece was verified: what others do to it later must
+//! show.
+
+mod have;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs::{File, OpenOptions},
     hash::{BuildHasher, RandomState},
-    io::{self, IoSlice, Read},
+    io::{self, IoSlice},
     net::SocketAddr,
-    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock, Weak},
 };
@@ -20,21 +24,20 @@ use std::{
 use sha1::{Digest, Sha1};
 use tokio::{sync::Notify, time::Instant};
 
+use self::have::{HaveMap, Seal, alone, replace};
 use super::{
     Error,
     disk::Disk,
-    metainfo::{BLOCK, FileEntry, Metainfo},
+    metainfo::{BLOCK, Metainfo},
     pieces::PieceSet,
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         lock,
     },
-    uptime::boot_id,
 };
 
 const METAINFO_FILE: &str = "metainfo.torrent";
-const HAVE_FILE: &str = "have.json";
 const PEERS_FILE: &str = "peers";
 /// Peers that are remembered: as many as are dialled at once.
 const MOST_PEERS: usize = 64;
@@ -51,6 +54,14 @@ pub struct Content {
     read: Mutex<HashMap<usize, Weak<File>>>,
     verified: PieceSet,
     claimed: PieceSet,
+    /// What the have-map said in the beginning.
+    said: PieceSet,
+    /// What the files were like in the beginning.
+    found: HashMap<usize, Seal>,
+    /// Which of them this process has changed since, by index.
+    changed: Vec<AtomicBool>,
+    /// What those were like that were completed since, each when its last piece was verified.
+    sealed: Mutex<BTreeMap<usize, Seal>>,
     awaited: Mutex<HashMap<u32, Arc<Awaited>>>,
     awaited_len: AtomicUsize,
     fault: Mutex<Option<Error>>,
@@ -92,35 +103,20 @@ impl Awaited {
     }
 }
 
-/// What `have.json` says.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct HaveMap {
-    version: u32,
-    info_hash: String,
-    /// Bit field in hex.
-    pieces: String,
-    sealed: Vec<Seal>,
-}
-
-/// A file that was complete and verified when this was written.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Seal {
-    index: usize,
-    len: u64,
-    mtime_ns: i128,
-    boot_id: String,
-}
-
 impl Content {
     /// Opens what an earlier run left in `dir`; nothing is created yet.
     pub fn open(dir: &Path, metainfo: Arc<Metainfo>) -> Self {
         let pieces = metainfo.pieces();
-        let content = Content {
+        let mut content = Content {
             handles: metainfo.files.iter().map(|_| OnceLock::new()).collect(),
+            changed: metainfo.files.iter().map(|_| AtomicBool::new(false)).collect(),
             read: Mutex::default(),
             dir: dir.to_owned(),
             verified: PieceSet::new(pieces),
             claimed: PieceSet::new(pieces),
+            said: PieceSet::new(pieces),
+            found: HashMap::new(),
+            sealed: Mutex::default(),
             awaited: Mutex::default(),
             awaited_len: AtomicUsize::new(0),
             fault: Mutex::default(),
@@ -131,8 +127,11 @@ impl Content {
             saved: Mutex::default(),
             metainfo,
         };
-        if let Some(map) = content.read_have_map() {
-            content.believe(&map);
+        match HaveMap::read(&content.dir, &content.metainfo) {
+            Ok(map) => content.believe(map),
+            Err(error) => {
+                tracing::warn!("torrent {}: have-map not read: {error}", content.metainfo.info_hash);
+            }
         }
         *lock(&content.saved) = content.counts();
         content
@@ -149,6 +148,7 @@ impl Content {
         if std::fs::read(&path).is_ok_and(|kept| kept == self.metainfo.torrent_bytes) {
             return Ok(());
         }
+        let _alone = alone(&self.dir)?;
         replace(&path, &self.metainfo.torrent_bytes).map_err(|error| Error::storage("writing", path, error))
     }
 
@@ -163,7 +163,11 @@ impl Content {
     /// Remembers who brought something. Not having it costs the next run a search, so a failure is only logged.
     pub fn keep_peers(&self, peers: &[SocketAddr]) {
         let lines: String = peers.iter().take(MOST_PEERS).map(|peer| format!("{peer}\n")).collect();
-        if let Err(error) = replace(&self.dir.join(PEERS_FILE), lines.as_bytes()) {
+        let path = self.dir.join(PEERS_FILE);
+        let kept = alone(&self.dir).and_then(|_alone| {
+            replace(&path, lines.as_bytes()).map_err(|error| Error::storage("writing", &path, error))
+        });
+        if let Err(error) = kept {
             tracing::debug!("torrent {}: its peers were not kept: {error}", self.metainfo.info_hash);
         }
     }
@@ -261,7 +265,7 @@ impl Content {
 
     /// A piece's hash was right: readers may have it.
     pub fn complete(&self, piece: u32) {
-        self.verified.insert(piece);
+        self.put_in(piece);
         let waiting = {
             let mut awaited = lock(&self.awaited);
             let waiting = awaited.remove(&piece);
@@ -273,16 +277,45 @@ impl Content {
         }
     }
 
+    /// Seals the files that a piece completes, before anybody can know that it does.
+    fn put_in(&self, piece: u32) {
+        let mut sealed = lock(&self.sealed);
+        if self.verified.contains(piece) {
+            return;
+        }
+        let is_there = |pieces| self.verified.first_missing(pieces).is_none();
+        for (file, ..) in self.spans_of(piece) {
+            let pieces = self.metainfo.pieces_of(&self.metainfo.files[file]);
+            if is_there(pieces.start..piece) && is_there(piece + 1..pieces.end) {
+                sealed.extend(self.seal(file).map(|seal| (file, seal)));
+            }
+        }
+        self.verified.insert(piece);
+    }
+
+    /// A complete file as it is, if it is our doing, else as it was when this process had verified nothing of it yet.
+    fn seal(&self, file: usize) -> Option<Seal> {
+        if !self.is_changed(file) {
+            return self.found.get(&file).cloned();
+        }
+        Seal::of(file, &self.handles[file].get()?.metadata().ok()?)
+    }
+
+    fn is_changed(&self, file: usize) -> bool {
+        self.changed[file].load(Ordering::Acquire)
+    }
+
     /// Hashes a claimed piece; when it is wrong the claim is dropped and the torrent's keeper is told.
     pub fn verify(&self, piece: u32) -> bool {
         if self.verified.contains(piece) {
             return true;
         }
         let right = self.check(piece, false).is_ok_and(|(right, _)| right);
-        self.claimed.remove(piece);
         if right {
             self.complete(piece);
-        } else {
+        }
+        self.claimed.remove(piece);
+        if !right {
             tracing::warn!(
                 "torrent {}: piece {piece} on disk does not match its hash; fetching it again",
                 self.metainfo.info_hash
@@ -372,19 +405,15 @@ impl Content {
         self.handle(file, false)?.read_exact_at(buf, offset)
     }
 
-    /// Writes the two halves of a block; a failure is kept with its errno.
-    pub fn write_at(&self, file: usize, offset: u64, mut halves: [IoSlice<'_>; 2]) -> io::Result<usize> {
-        self.write_slices(file, offset, &mut halves)
-    }
-
-    fn write_slices(&self, file: usize, offset: u64, slices: &mut [IoSlice<'_>]) -> io::Result<usize> {
+    /// A failure is kept with its errno.
+    fn write_slices(&self, file: usize, offset: u64, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
         let len: usize = slices.iter().map(|slice| slice.len()).sum();
-        let result = self.handle(file, true).and_then(|handle| write_all_at(handle, offset, slices));
+        let result = self.changing(file).and_then(|handle| write_all_at(handle, offset, slices));
         match result {
             Ok(()) => {
                 self.written.fetch_add(len as u64, Ordering::Relaxed);
                 self.note_block(file, offset, len as u64);
-                Ok(len)
+                Ok(())
             }
             Err(error) => {
                 let kept = io::Error::new(error.kind(), error.to_string());
@@ -417,9 +446,8 @@ impl Content {
 
     /// Makes a file as long as the torrent says, sparse.
     pub fn set_len(&self, file: usize, len: u64) -> io::Result<()> {
-        let handle = self.handle(file, true)?;
-        if handle.metadata()?.len() != len {
-            handle.set_len(len)?;
+        if self.handle(file, true)?.metadata()?.len() != len {
+            self.changing(file)?.set_len(len)?;
         }
         Ok(())
     }
@@ -451,6 +479,13 @@ impl Content {
             .map_err(|error| Error::storage("opening", path, error))
     }
 
+    /// A file that is about to be changed.
+    fn changing(&self, file: usize) -> io::Result<&File> {
+        let handle = self.handle(file, true)?;
+        self.changed[file].store(true, Ordering::Release);
+        Ok(handle)
+    }
+
     fn handle(&self, file: usize, create: bool) -> io::Result<&File> {
         if let Some(handle) = self.handles[file].get() {
             return Ok(handle);
@@ -471,100 +506,93 @@ impl Content {
         self.dir.join(disk_name(entry.index, entry.path.last().map_or("", String::as_str)))
     }
 
-    /// Writes the have-map if it grew since the last time. Not synced: what it claims is hashed before use.
+    /// Writes the have-map if it grew since the last time, together with what other processes have added to it.
     pub fn save(&self) -> Result<(), Error> {
         let mut saved = lock(&self.saved);
         let counts = self.counts();
         if *saved == counts {
             return Ok(());
         }
-        let map = HaveMap {
-            version: 1,
-            info_hash: self.metainfo.info_hash.to_string(),
-            pieces: data_encoding::HEXLOWER.encode(&self.resumable()),
-            sealed: self.seals(),
-        };
-        let path = self.dir.join(HAVE_FILE);
-        let text = serde_json::to_vec(&map).map_err(|error| Error::Internal(error.to_string()))?;
-        replace(&path, &text).map_err(|error| Error::storage("writing", path, error))?;
+        let _alone = alone(&self.dir)?;
+        let map = HaveMap::read(&self.dir, &self.metainfo)
+            .map_err(|error| Error::storage("reading the have-map in", &self.dir, error))?;
+        self.add_to(map).write(&self.dir, &self.metainfo)?;
         *saved = counts;
         Ok(())
+    }
+
+    /// The map as it is on disk, and what this process knows better. It writes what it changes alone, so what it refused of
+    /// the map in the beginning is not there; of other files, others may know more.
+    fn add_to(&self, mut map: HaveMap) -> HaveMap {
+        for piece in 0..self.metainfo.pieces() {
+            if self.verified.contains(piece) || self.claimed.contains(piece) {
+                map.pieces.insert(piece);
+            } else if self.said.contains(piece) && map.pieces.contains(piece) && self.has_changed_under(piece)
+            {
+                map.pieces.remove(piece);
+            }
+        }
+        map.sealed.retain(|file, _| *file < self.changed.len() && !self.is_changed(*file));
+        // Later than the pieces: a file that is completed meanwhile is sealed too early at worst, and its piece is not named yet.
+        map.sealed.extend(lock(&self.sealed).iter().map(|(file, seal)| (*file, seal.clone())));
+        map
+    }
+
+    fn has_changed_under(&self, piece: u32) -> bool {
+        self.spans_of(piece).any(|(file, ..)| self.is_changed(file))
+    }
+
+    fn spans_of(&self, piece: u32) -> impl Iterator<Item = (usize, u64, u64)> + '_ {
+        self.metainfo.spans(self.metainfo.piece_start(piece), self.metainfo.piece_len(piece))
     }
 
     fn counts(&self) -> (u32, u32) {
         (self.verified.count(), self.claimed.count())
     }
 
-    fn seals(&self) -> Vec<Seal> {
-        let Some(boot_id) = boot_id() else { return Vec::new() };
-        let complete = |entry: &&FileEntry| {
-            !entry.padding && self.verified.first_missing(self.metainfo.pieces_of(entry)).is_none()
-        };
-        let seal = |entry: &FileEntry| {
-            let metadata = std::fs::symlink_metadata(self.path_of(entry.index)).ok()?;
-            Some(Seal {
-                index: entry.index,
-                len: metadata.len(),
-                mtime_ns: mtime_ns(&metadata),
-                boot_id: boot_id.clone(),
-            })
-        };
-        self.metainfo.files.iter().filter(complete).filter_map(seal).collect()
-    }
-
-    fn read_have_map(&self) -> Option<HaveMap> {
-        // As large as the largest bit field in hex, and room for the seals: anything longer is not ours.
-        let mut text = Vec::new();
-        File::open(self.dir.join(HAVE_FILE)).ok()?.take(64 << 20).read_to_end(&mut text).ok()?;
-        let map: HaveMap = serde_json::from_slice(&text).ok()?;
-        (map.version == 1 && map.info_hash == self.metainfo.info_hash.to_string()).then_some(map)
-    }
-
-    fn believe(&self, map: &HaveMap) {
-        let bits = data_encoding::HEXLOWER.decode(map.pieces.as_bytes()).unwrap_or_default();
-        let Some(said) = PieceSet::from_bytes(self.metainfo.pieces(), &bits) else { return };
-        for entry in self.metainfo.files.iter().filter(|entry| entry.len > 0) {
-            let on_disk = std::fs::symlink_metadata(self.path_of(entry.index)).ok();
-            let sealed = map.sealed.iter().find(|seal| seal.index == entry.index);
-            let untouched = sealed.zip(on_disk.as_ref()).is_some_and(|(seal, now)| seal.holds(now));
-            let there = entry.padding || on_disk.is_some_and(|now| now.is_file() && now.len() == entry.len);
-            for piece in self.metainfo.pieces_of(entry).filter(|piece| there && said.contains(*piece)) {
-                if untouched {
-                    self.verified.insert(piece)
-                } else {
-                    self.claimed.insert(piece)
-                };
-            }
+    /// A piece is there if every file that it lies in reaches as far, and verified if all of them are as they were sealed.
+    fn believe(&mut self, map: HaveMap) {
+        if map.pieces.count() == 0 {
+            return;
         }
-        self.drop_half_backed_claims();
+        let found: Vec<Found> = (0..self.metainfo.files.len()).map(|file| self.look_at(file, &map)).collect();
+        for piece in (0..self.metainfo.pieces()).filter(|piece| map.pieces.contains(*piece)) {
+            let (mut is_there, mut untouched) = (true, true);
+            for (file, offset, len) in self.spans_of(piece) {
+                is_there &= found[file].len >= offset + len;
+                untouched &= found[file].untouched;
+            }
+            match (is_there, untouched) {
+                (false, _) => continue,
+                (true, true) => self.verified.insert(piece),
+                (true, false) => self.claimed.insert(piece),
+            };
+        }
+        let seals = found.into_iter().enumerate().filter_map(|(file, found)| Some((file, found.seal?)));
+        self.found = seals.collect();
+        self.said = map.pieces;
     }
 
-    /// A piece that lies in two files is there only if both are.
-    fn drop_half_backed_claims(&self) {
-        for piece in (0..self.metainfo.pieces()).filter(|piece| self.claimed.contains(*piece)) {
-            let (start, len) = (self.metainfo.piece_start(piece), self.metainfo.piece_len(piece));
-            let backed = self.metainfo.spans(start, len).all(|(file, ..)| {
-                let entry = &self.metainfo.files[file];
-                entry.padding || std::fs::metadata(self.path_of(file)).is_ok_and(|now| now.len() == entry.len)
-            });
-            if !backed {
-                self.claimed.remove(piece);
-            }
+    fn look_at(&self, file: usize, map: &HaveMap) -> Found {
+        if self.metainfo.files[file].padding {
+            return Found { len: u64::MAX, untouched: true, seal: None };
+        }
+        match std::fs::symlink_metadata(self.path_of(file)) {
+            Ok(now) if now.is_file() => Found {
+                len: now.len(),
+                untouched: map.sealed.get(&file).is_some_and(|seal| seal.holds(&now)),
+                seal: Seal::of(file, &now),
+            },
+            _ => Found { len: 0, untouched: false, seal: None },
         }
     }
 }
 
-impl Seal {
-    fn holds(&self, now: &std::fs::Metadata) -> bool {
-        now.is_file()
-            && now.len() == self.len
-            && mtime_ns(now) == self.mtime_ns
-            && boot_id().is_some_and(|boot_id| boot_id == self.boot_id)
-    }
-}
-
-fn mtime_ns(metadata: &std::fs::Metadata) -> i128 {
-    i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec())
+/// A file as an earlier run left it, or somebody after it.
+struct Found {
+    len: u64,
+    untouched: bool,
+    seal: Option<Seal>,
 }
 
 /// Writes all of `slices`, with one call where the kernel takes them at once.
@@ -605,18 +633,6 @@ fn digest(block: &[u8]) -> u64 {
     KEY.get_or_init(RandomState::new).hash_one(block)
 }
 
-/// New content by temporary file and rename: readers see the old or the new.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("tmp");
-    std::fs::remove_file(&temporary).or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => Ok(()),
-        _ => Err(error),
-    })?;
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    file.write_all_at(bytes, 0)?;
-    std::fs::rename(&temporary, path)
-}
-
 /// `<index>-<name>`, where the name keeps only what no file system, shell or terminal minds.
 pub fn disk_name(index: usize, name: &str) -> String {
     // 255 bytes is the limit of a component; the index has at most 20 digits, and 4-byte characters may straddle.
@@ -635,6 +651,9 @@ pub fn disk_name(index: usize, name: &str) -> String {
     format!("{index}-{}{dot}{extension}", safe.trim_matches(['.', ' ']))
 }
 
+#[cfg(all(test, feature = "models"))]
+mod models;
+
 #[cfg(test)]
 mod tests {
     use super::{super::metainfo::tests::sample, *};
@@ -648,8 +667,7 @@ mod tests {
         let content = Content::open(dir, Arc::new(sample(10, &[25, 17], &payload())));
         content.set_len(0, 25).unwrap();
         content.set_len(1, 17).unwrap();
-        content.write_at(0, 0, [IoSlice::new(&payload()[..20]), IoSlice::new(&payload()[20..25])]).unwrap();
-        content.write_at(1, 0, [IoSlice::new(&payload()[25..30]), IoSlice::new(&[])]).unwrap();
+        content.write_torrent(0, &[&payload()[..20], &payload()[20..30]]).unwrap();
         (0..3).for_each(|piece| content.complete(piece));
         content.save().unwrap();
         content
@@ -664,9 +682,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         started(dir.path());
         let content = again(dir.path());
-        assert_eq!(content.verified_run(0, 0, 25), 25, "the first file was sealed");
-        assert_eq!(content.verified_bytes(1), 10, "its last piece holds the second file's first bytes");
-        assert!(content.covers(0, 0..25) && !content.covers(1, 0..17));
+        assert_eq!(content.verified_run(0, 0, 25), 20, "the first file was sealed");
+        assert!(content.is_claimed(2) && content.covers(0, 0..25) && !content.covers(1, 0..17));
+        assert!(content.verify(2), "its last piece holds the second file's first bytes");
+        assert_eq!((content.verified_run(0, 0, 25), content.verified_bytes(1)), (25, 10));
         assert_eq!(content.missing_bytes(1), 12);
     }
 
@@ -724,11 +743,132 @@ mod tests {
         assert_eq!(again(dir.path()).resumable(), [0]);
     }
 
+    /// As [`started`], with both files complete and sealed.
+    fn finished(dir: &Path) -> Content {
+        let content = started(dir);
+        content.write_torrent(30, &[&payload()[30..]]).unwrap();
+        (3..5).for_each(|piece| content.complete(piece));
+        content.save().unwrap();
+        content
+    }
+
+    fn change(dir: &Path, name: &str, offset: u64) {
+        let file = OpenOptions::new().write(true).open(dir.join(name)).unwrap();
+        file.write_all_at(b"!", offset).unwrap();
+        // As it would be if it had been written later than it was.
+        file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    }
+
+    #[test]
+    fn a_piece_in_two_files_is_believed_only_if_nobody_touched_either() {
+        let dir = tempfile::tempdir().unwrap();
+        finished(dir.path());
+        let content = again(dir.path());
+        assert_eq!((content.verified_run(0, 0, 25), content.verified_run(1, 0, 17)), (25, 17));
+        change(dir.path(), "1-f1.bin", 2);
+        let content = again(dir.path());
+        assert_eq!((content.verified_run(0, 0, 25), content.verified_run(1, 0, 17)), (20, 0));
+        assert!(content.covers(1, 0..17) && !content.verify(2) && content.verify(3));
+        OpenOptions::new().write(true).open(dir.path().join("1-f1.bin")).unwrap().set_len(0).unwrap();
+        let content = again(dir.path());
+        assert_eq!(content.resumable(), [0b1100_0000], "not even claimed: there is nothing of it");
+        std::fs::remove_file(dir.path().join("1-f1.bin")).unwrap();
+        assert_eq!(again(dir.path()).resumable(), [0b1100_0000]);
+    }
+
+    #[test]
+    fn a_file_that_is_changed_while_it_is_open_is_hashed_when_it_is_opened_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let content = started(dir.path());
+        change(dir.path(), "0-f0.bin", 12);
+        content.write_torrent(30, &[&payload()[30..]]).unwrap();
+        (3..5).for_each(|piece| content.complete(piece));
+        content.save().unwrap();
+        let content = again(dir.path());
+        assert_eq!((content.verified_run(0, 0, 25), content.verified_run(1, 5, 12)), (0, 12));
+        // Also one that was found complete, and is hashed piece by piece.
+        assert!(content.verify(0) && !content.verify(1) && content.verify(2));
+        content.write_torrent(10, &[&payload()[10..20]]).unwrap();
+        content.complete(1);
+        content.save().unwrap();
+        assert_eq!(again(dir.path()).verified_run(0, 0, 25), 25, "it was mended, and sealed once more");
+        change(dir.path(), "0-f0.bin", 20);
+        let content = again(dir.path());
+        assert!(content.verify(0) && content.verify(1));
+        let file = OpenOptions::new().write(true).open(dir.path().join("0-f0.bin")).unwrap();
+        file.write_all_at(&payload()[20..21], 20).unwrap();
+        assert!(content.verify(2));
+        content.save().unwrap();
+        assert_eq!(again(dir.path()).verified_run(0, 0, 25), 0, "somebody else wrote while it was hashed");
+    }
+
+    #[test]
+    fn a_file_that_only_its_clock_says_was_touched_is_sealed_again() {
+        let dir = tempfile::tempdir().unwrap();
+        finished(dir.path());
+        change(dir.path(), "1-f1.bin", 3);
+        let file = OpenOptions::new().write(true).open(dir.path().join("1-f1.bin")).unwrap();
+        file.write_all_at(&payload()[28..29], 3).unwrap();
+        let content = again(dir.path());
+        assert!((2..5).all(|piece| content.is_claimed(piece) && content.verify(piece)));
+        content.save().unwrap();
+        assert_eq!(again(dir.path()).verified.count(), 5);
+    }
+
+    #[test]
+    fn two_that_have_a_torrent_open_lose_nothing_of_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        started(dir.path());
+        change(dir.path(), "0-f0.bin", 12);
+        let (hashes, fetches) = (again(dir.path()), again(dir.path()));
+        fetches.write_torrent(30, &[&payload()[30..]]).unwrap();
+        (3..5).for_each(|piece| fetches.complete(piece));
+        assert!(fetches.verify(2));
+        fetches.save().unwrap();
+        assert!(hashes.verify(0) && !hashes.verify(1));
+        hashes.save().unwrap();
+        let content = again(dir.path());
+        assert_eq!(
+            content.resumable(),
+            [0b1111_1000],
+            "what one of them fetched is still there for the other"
+        );
+        assert_eq!(content.verified_run(1, 5, 12), 12, "and sealed");
+    }
+
+    #[test]
+    fn what_was_not_there_is_not_claimed_again_once_its_file_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        finished(dir.path());
+        std::fs::remove_file(dir.path().join("1-f1.bin")).unwrap();
+        let content = again(dir.path());
+        content.set_len(1, 17).unwrap();
+        content.write_torrent(40, &[&payload()[40..]]).unwrap();
+        content.complete(4);
+        content.save().unwrap();
+        assert_eq!(again(dir.path()).resumable(), [0b1100_1000], "the rest of the file is a hole");
+    }
+
+    #[test]
+    fn a_have_map_that_somebody_holds_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let content = started(dir.path());
+        let text = std::fs::read(dir.path().join(have::HAVE_FILE)).unwrap();
+        content.complete(3);
+        let held = alone(dir.path()).unwrap();
+        let error = content.save().unwrap_err();
+        assert!(matches!(&error, Error::Busy(text) if text.contains("notes.lock")), "{error}");
+        assert!(std::fs::read(dir.path().join(have::HAVE_FILE)).unwrap() == text);
+        drop(held);
+        content.save().unwrap();
+        assert_eq!(again(dir.path()).resumable(), [0b1111_0000]);
+    }
+
     #[test]
     fn a_damaged_or_foreign_have_map_is_no_have_map() {
         let dir = tempfile::tempdir().unwrap();
         started(dir.path());
-        let path = dir.path().join(HAVE_FILE);
+        let path = dir.path().join(have::HAVE_FILE);
         let text = std::fs::read_to_string(&path).unwrap();
         for bad in
             [text.replace("e0", "e0e0"), text.replace("0707", "0808"), text[..20].to_owned(), String::new()]
@@ -745,8 +885,7 @@ mod tests {
         std::fs::write(&target, "precious").unwrap();
         std::os::unix::fs::symlink(&target, dir.path().join("0-f0.bin")).unwrap();
         let content = again(dir.path());
-        let block = [IoSlice::new(b"evil"), IoSlice::new(&[])];
-        assert!(content.write_at(0, 0, block).is_err());
+        assert!(content.write_torrent(0, &[b"evil"]).is_err());
         assert!(matches!(content.fault(), Some(Error::Storage { .. })));
         assert_eq!(std::fs::read_to_string(target).unwrap(), "precious");
     }

@@ -73,7 +73,8 @@ fn from_reader(reader: impl Read, name: &str) -> Result<Metainfo, Error> {
 pub async fn from_url(url: &Url, settings: &SwarmSettings) -> Result<Metainfo, Error> {
     let failed =
         |reason: String| Error::BadSource(format!("cannot fetch {}: {reason}", without_secrets(url)));
-    let client = http_client(settings, FETCH_TIMEOUT).map_err(|error| Error::Internal(error.to_string()))?;
+    let client =
+        http_client(settings, FETCH_TIMEOUT, url).map_err(|error| Error::Internal(error.to_string()))?;
     let mut response = client.get(url.clone()).send().await.map_err(|error| failed(deepest(&error)))?;
     if !response.status().is_success() {
         return Err(failed(format!("the server answered {}", response.status())));

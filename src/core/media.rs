@@ -80,6 +80,11 @@ pub enum FileSelector {
 }
 
 impl FileSelector {
+    /// By an episode or a glob; what is neither is refused before anything is looked for.
+    pub fn pattern(text: &str) -> Result<Self, Error> {
+        Matcher::read(text).map(|_| Self::Glob(text.to_owned()))
+    }
+
     /// The file that is meant; `suggested` (a magnet's `so=`) narrows the automatic choice when it fits.
     pub fn choose<'a>(
         &self,

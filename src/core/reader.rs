@@ -424,7 +424,6 @@ pub(crate) mod models;
 #[cfg(test)]
 mod tests {
     use std::{
-        io::IoSlice,
         os::unix::fs::FileExt,
         sync::atomic::{AtomicUsize, Ordering},
     };
@@ -464,8 +463,8 @@ mod tests {
 
     impl Bench {
         fn block(&self, offset: usize, len: usize) {
-            let halves = [IoSlice::new(&PAYLOAD[offset..offset + len]), IoSlice::new(&[])];
-            self.opened.content().write_at(0, offset as u64, halves).unwrap();
+            let block = &PAYLOAD[offset..offset + len];
+            self.opened.content().write_torrent(offset as u64, &[block]).unwrap();
         }
 
         fn arrive(&self, piece: u32) {

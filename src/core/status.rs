@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::reasons::{self, Reason};
 
@@ -125,6 +125,42 @@ pub struct Discovery {
     pub metadata_bytes: u64,
 }
 
+/// How far the look at what an earlier run left has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Checking {
+    /// Bytes looked at.
+    pub done: u64,
+    /// Bytes to be looked at.
+    pub of: u64,
+}
+
+/// Such a look: told of until it is dropped.
+#[derive(Debug)]
+pub struct Check(watch::Sender<Status>);
+
+impl Check {
+    /// So many bytes are going to be looked at.
+    pub fn begin(status: &watch::Sender<Status>, of: u64) -> Self {
+        status.send_modify(|status| status.checking = Some(Checking { done: 0, of }));
+        Check(status.clone())
+    }
+
+    /// So many more of them were.
+    pub fn advance(&self, bytes: u64) {
+        self.0.send_modify(|status| {
+            if let Some(checking) = &mut status.checking {
+                checking.done += bytes;
+            }
+        });
+    }
+}
+
+impl Drop for Check {
+    fn drop(&mut self) {
+        self.0.send_modify(|status| status.checking = None);
+    }
+}
+
 /// A snapshot; counts are totals of this attempt unless they say "now".
 #[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct Status {
@@ -152,6 +188,8 @@ pub struct Status {
     pub total: Option<u64>,
     /// Bytes delivered so far.
     pub delivered: u64,
+    /// The look at what an earlier run left, while there is one.
+    pub checking: Option<Checking>,
     /// Bytes of the file verified on disk.
     pub verified: u64,
     /// Bytes a second from the swarm now.

@@ -3,12 +3,13 @@
 //! [`Streamer::open`] is the whole way of one request: what is complete on disk is read at once; then the cooldown is
 //! checked, before any socket; then one attempt is made, and what came of it is remembered.
 
-use std::{io, net::IpAddr, ops::Range, sync::Arc, time::Duration};
+use std::{future, io, net::IpAddr, ops::Range, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use time::OffsetDateTime;
 use tokio::{
     sync::{OnceCell, watch},
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
@@ -25,17 +26,22 @@ use super::{
     reasons,
     settings::{CooldownScope, Settings},
     source::{InfoHash, Magnet, Source},
-    status::{Milestone, Phase, Status},
+    status::{Check, Milestone, Phase, Status},
     swarm::{
         Found, Keeping, Search, SwarmSession, Traffic,
         metainfo::{parse, torrent_file},
     },
-    sync::atomic::{AtomicBool, Ordering},
-    torrents::{Live, Torrents, Turn},
+    sync::{Mutex, lock},
+    torrents::{Live, SharedFailure, Torrents, Turn},
 };
 
 /// How often the have-map is written while pieces come in: what a kill can cost is one second's pieces.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
+
+/// Who got a torrent's last byte may still be on its way out when it is removed: so often it is looked whether it has gone,
+const LOOKS: u32 = 10;
+/// with this pause in between.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What is to be streamed.
 pub struct Request {
@@ -66,14 +72,19 @@ impl Request {
             force: false,
             client: None,
             seeks: false,
-            range: Box::new(|opened| Ok(0..opened.media().len)),
+            range: at_once(|opened| Ok(0..opened.media().len)),
             status: watch::Sender::default(),
         }
     }
 }
 
-/// Chooses the bytes of an opened file that a request is about.
-pub type RangeOf = Box<dyn FnOnce(&Opened) -> Result<Range<u64>, Error> + Send>;
+/// Chooses the bytes of an opened file that a request is about. It may take its time: that is no wait for the swarm.
+pub type RangeOf = Box<dyn FnOnce(Opened) -> BoxFuture<'static, Result<Range<u64>, Error>> + Send>;
+
+/// A choice that takes no time.
+pub fn at_once(choose: impl FnOnce(&Opened) -> Result<Range<u64>, Error> + Send + 'static) -> RangeOf {
+    Box::new(move |opened| Box::pin(future::ready(choose(&opened))))
+}
 
 /// The core, for as long as the process.
 pub struct Streamer {
@@ -102,6 +113,7 @@ struct Attempt<'a> {
     /// Whose failures count.
     client: Option<IpAddr>,
     status: watch::Sender<Status>,
+    /// When the wait for the first byte began; later by what was looked through on the disk.
     began: Instant,
 }
 
@@ -141,7 +153,14 @@ impl Streamer {
 
     /// Deletes what is kept of a torrent, unless somebody uses it.
     pub async fn remove(&self, info_hash: &InfoHash) -> Result<u64, Error> {
-        self.torrents.close(info_hash).await;
+        let mut looks = 0;
+        while !self.torrents.close_unread(info_hash).await {
+            if looks == LOOKS {
+                return Err(Error::Busy(format!("torrent {info_hash} is being read; nothing was removed")));
+            }
+            looks += 1;
+            sleep(LOOK).await;
+        }
         ScratchDir::open(&self.settings.temp_dir)?.remove(info_hash)
     }
 
@@ -282,13 +301,14 @@ impl Attempt<'_> {
         let file = selector.choose(metainfo, &self.wanted.magnet.selected)?;
         let media = Media::new(metainfo.info_hash, file);
         let opened = Opened::new(live.torrent.clone(), media).for_seeking(seeks);
-        let range = range(&opened)?;
+        self.status.send_modify(|status| status.name = Some(opened.media().path.clone()));
+        let looked = Instant::now();
+        let range = range(opened.clone()).await?;
         let reader = opened.reader(range.clone());
-        self.status.send_modify(|status| {
-            status.name = Some(opened.media().path.clone());
-            status.total = Some(range.end - range.start);
-        });
-        if is_on_disk(opened.content(), file.index, range).await? {
+        self.status.send_modify(|status| status.total = Some(range.end - range.start));
+        let on_disk = is_on_disk(opened.content(), file.index, range, &self.status).await?;
+        self.began += looked.elapsed();
+        if on_disk {
             let path = opened.content().path_of(file.index);
             tracing::info!("Using file stream for {}: {}", self.info_hash(), path.display());
             return Ok((opened, reader, None));
@@ -313,9 +333,12 @@ impl Attempt<'_> {
         match self.learn(&lease).await {
             Ok((metainfo, found)) => Ok(self.assemble(lease, metainfo, Some(writer), Some(found))),
             Err(error) => {
+                let is_empty = !self.on_disk && Content::kept_metainfo(lease.dir()).is_none();
                 drop((writer, lease));
-                // Nothing of the torrent is there, so an empty directory must not stay for it.
-                let _ = self.scratch.remove(&self.info_hash());
+                if is_empty {
+                    // The directory that was made for it must not stay.
+                    let _ = self.scratch.remove(&self.info_hash());
+                }
                 self.recorded(Err(error))
             }
         }
@@ -421,8 +444,8 @@ impl Attempt<'_> {
     ) -> Live {
         let content = Arc::new(Content::open(lease.dir(), metainfo));
         let (table, client) = (self.streamer.table.clone(), self.client);
-        let failed = Arc::new(AtomicBool::new(false));
-        let stalled = failed.clone();
+        let failure = Arc::new(SharedFailure::default());
+        let (stalled, fetched) = (failure.clone(), content.clone());
         let torrent = Torrent {
             upkeep: Box::new(Upkeep::start(content.clone(), lease.clone())),
             audience: Audience::default(),
@@ -432,17 +455,21 @@ impl Attempt<'_> {
             stall_timeout: self.streamer.settings.waits.stall_timeout,
             status: self.status.subscribe(),
             on_stall: Box::new(move |error| {
-                if !stalled.swap(true, Ordering::AcqRel) {
+                if stalled.note(fetched.written()) {
                     record(&table, error, client);
                 }
             }),
         };
-        Live::new(torrent, lease, (writer, found), self.status.clone(), failed)
+        Live::new(torrent, lease, (writer, found), self.status.clone(), failure)
     }
 
     /// Lets the swarm fetch a file; the torrent then goes on by itself, as long as it is live.
     async fn fetch(&mut self, live: &Live, file: usize) -> Result<(), Error> {
         let (content, waits) = (&live.torrent.content, self.streamer.settings.waits);
+        if live.has_failed_lately() {
+            self.check_cooldown()?;
+        }
+        live.begins_anew();
         if live.wants_already(file) {
             return Ok(());
         }
@@ -530,10 +557,11 @@ impl Attempt<'_> {
 
     /// A success takes the torrent out of the table; a failure goes in, but once for all readers that it befalls.
     fn remember(&self, live: &Live, result: Result<(), Error>) -> Result<(), Error> {
-        if result.is_err() {
-            return if live.fails_first() { self.recorded(result) } else { result };
+        match &result {
+            Ok(()) => live.begins_anew(),
+            Err(Error::Failed { .. }) if live.fails_first() => return self.recorded(result),
+            Err(_) => return result,
         }
-        live.succeeds();
         if let Err(error) = self.streamer.table.forget(&self.info_hash(), OffsetDateTime::now_utc()) {
             tracing::warn!("torrent {}: its old failure was not forgotten: {error}", self.info_hash());
         }
@@ -556,14 +584,29 @@ fn record(table: &FailedTable, error: &Error, client: Option<IpAddr>) {
 
 /// Whether the whole range can be read without the swarm. What an earlier run only claims is hashed for it: that run ended
 /// before it could seal the file.
-async fn is_on_disk(content: &Arc<Content>, file: usize, range: Range<u64>) -> Result<bool, Error> {
+async fn is_on_disk(
+    content: &Arc<Content>,
+    file: usize,
+    range: Range<u64>,
+    status: &watch::Sender<Status>,
+) -> Result<bool, Error> {
     if !content.covers(file, range.clone()) {
         return Ok(false);
     }
+    let claimed = content.pieces_under(file, range).filter(|piece| content.is_claimed(*piece));
+    let claimed: Vec<(u32, u64)> =
+        claimed.map(|piece| (piece, content.metainfo().piece_len(piece))).collect();
+    if claimed.is_empty() {
+        return Ok(true);
+    }
+    let check = Check::begin(status, claimed.iter().map(|(_, len)| len).sum());
     let (content, disk) = (content.clone(), content.disk().clone());
     let hashed = disk.wait(move || {
-        let mut claimed = content.pieces_under(file, range).filter(|piece| content.is_claimed(*piece));
-        Ok(claimed.all(|piece| content.verify(piece)))
+        Ok(claimed.into_iter().all(|(piece, len)| {
+            let right = content.verify(piece);
+            check.advance(len);
+            right
+        }))
     });
     hashed.await.map_err(|error| Error::Internal(error.to_string()))
 }
@@ -589,12 +632,14 @@ fn tiers(settings: &Settings, own: &[Url], private: bool) -> Vec<Vec<Url>> {
 /// Writes the have-map and the idle clock while a torrent is open, and once more at the end.
 struct Upkeep {
     content: Arc<Content>,
-    lease: Lease,
+    /// Shared with the task, which goes some time after it was told to.
+    lease: Arc<Mutex<Option<Lease>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Upkeep {
     fn start(content: Arc<Content>, lease: Lease) -> Self {
+        let lease = Arc::new(Mutex::new(Some(lease)));
         let (saved, held) = (content.clone(), lease.clone());
         let task = tokio::spawn(async move {
             let mut ticks = interval(SAVE_EVERY);
@@ -602,7 +647,8 @@ impl Upkeep {
             loop {
                 ticks.tick().await;
                 let (saved, held) = (saved.clone(), held.clone());
-                let _ = tokio::task::spawn_blocking(move || tend(&saved, &held)).await;
+                let tended = move || lock(&held).iter().for_each(|lease| tend(&saved, lease));
+                let _ = tokio::task::spawn_blocking(tended).await;
             }
         });
         Upkeep { content, lease, task }
@@ -612,7 +658,8 @@ impl Upkeep {
 impl Drop for Upkeep {
     fn drop(&mut self) {
         self.task.abort();
-        tend(&self.content, &self.lease);
+        let lease = lock(&self.lease).take();
+        lease.iter().for_each(|lease| tend(&self.content, lease));
     }
 }
 

@@ -8,20 +8,52 @@ use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 
 use super::media::Kind;
 
+/// Parts of a name that may be left out at its end to find a video, and directories that are gone up for it: more than any
+/// name made by people has, and few enough for one that was made to be looked at for ever.
+const MOST_PARTS: usize = 32;
+
+/// The videos of one name, in lower case and without extension.
+#[derive(Default)]
+struct Namesakes<'a> {
+    in_directory: HashMap<&'a str, usize>,
+    last: usize,
+}
+
+impl Namesakes<'_> {
+    /// The one beside a file or in the nearest directory above it, else any: seasons name their episodes alike.
+    fn nearest(&self, path: &str) -> usize {
+        let here = directories(path).take(MOST_PARTS);
+        here.chain([""]).find_map(|above| self.in_directory.get(above).copied()).unwrap_or(self.last)
+    }
+}
+
 /// For each subtitle file its video, both by index: a file whose name begins as the video's does, in any directory of
-/// the torrent, or that lies in a directory named as the video is. If there is but one video, all are its own.
+/// the torrent but rather in its own, or that lies in a directory named as the video is. If there is but one video, all
+/// are its own.
 pub fn pairs<'a>(files: impl Iterator<Item = (usize, &'a str)> + Clone) -> HashMap<usize, usize> {
     let of = |kind: Kind| files.clone().filter(move |(_, path)| Kind::of(name(path)) == kind);
-    let videos: HashMap<String, usize> = of(Kind::Video).map(|(index, path)| (stem(path), index)).collect();
+    let mut videos: HashMap<String, Namesakes<'_>> = HashMap::new();
+    for (index, path) in of(Kind::Video) {
+        let namesakes = videos.entry(stem(path)).or_default();
+        namesakes.in_directory.insert(directories(path).next().unwrap_or_default(), index);
+        namesakes.last = index;
+    }
     let mut all = of(Kind::Video);
     let only = all.next().filter(|_| all.next().is_none()).map(|(index, _)| index);
     let video = |path: &str| {
-        let mut directories = path.rsplit('/').skip(1).map(str::to_lowercase);
-        beginnings(&stem(path))
-            .find_map(|beginning| videos.get(beginning).copied())
-            .or_else(|| directories.find_map(|directory| videos.get(&directory).copied()).or(only))
+        let stem = stem(path);
+        let mut named = directories(path).take(MOST_PARTS).map(|directory| name(directory).to_lowercase());
+        let namesakes = beginnings(&stem)
+            .find_map(|beginning| videos.get(beginning))
+            .or_else(|| named.find_map(|name| videos.get(&name)));
+        namesakes.map(|namesakes| namesakes.nearest(path)).or(only)
     };
     of(Kind::Subtitles).filter_map(|(index, path)| Some((index, video(path)?))).collect()
+}
+
+/// The directories that a file lies in, the nearest first, but for the torrent's own.
+fn directories(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(path.rsplit_once('/'), |(above, _)| above.rsplit_once('/')).map(|(above, _)| above)
 }
 
 fn name(path: &str) -> &str {
@@ -37,6 +69,7 @@ fn stem(path: &str) -> String {
 /// `film.en.forced`, `film.en`, `film`.
 fn beginnings(stem: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(stem), |longer| Some(longer.rsplit_once(['.', '_', '-', ' '])?.0))
+        .take(MOST_PARTS)
 }
 
 /// A text subtitle file as WebVTT, by the extension of its name; `None` when it is of no known kind.
@@ -182,6 +215,25 @@ mod tests {
         assert_eq!(pairs_of(&["Film.mkv", "Subs/English.srt", "x.idx", "notes.txt"]), [(1, 0)]);
         assert_eq!(pairs_of(&["E1.mkv", "E10.mkv", "E10.srt", "E1.srt"]), [(2, 1), (3, 0)]);
         assert_eq!(pairs_of(&["song.flac", "song.srt"]), []);
+    }
+
+    #[test]
+    fn episodes_that_two_seasons_name_alike_keep_their_own_subtitles() {
+        let beside = ["1/01.mkv", "1/01.en.srt", "2/01.mkv", "2/01.en.srt"];
+        assert_eq!(pairs_of(&beside), [(1, 0), (3, 2)]);
+        let below = ["s/1/01.mkv", "s/1/Subs/01.en.srt", "s/2/01.mkv", "s/2/Subs/en/01.srt"];
+        assert_eq!(pairs_of(&below), [(1, 0), (3, 2)]);
+        let named = ["1/01.mkv", "1/Subs/01/2_English.srt", "2/01.mkv", "2/Subs/01/2_English.srt"];
+        assert_eq!(pairs_of(&named), [(1, 0), (3, 2)]);
+        assert_eq!(pairs_of(&["01.mkv", "Subs/01.srt", "extras/01.mkv"]), [(1, 0)]);
+        assert_eq!(pairs_of(&["a/01.mkv", "b/01.mkv", "Subs/01.srt"]), [(2, 1)], "any is better than none");
+    }
+
+    #[test]
+    fn a_name_of_nothing_but_ends_takes_no_time() {
+        let (deep, long) = ("a/".repeat(200_000), "a.".repeat(200_000));
+        let paths = [format!("{deep}01.mkv"), format!("{deep}01.srt"), format!("{long}srt"), "b.mkv".into()];
+        assert_eq!(pairs_of(&paths.each_ref().map(String::as_str)), [(1, 0)]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::{
     swarm::{Found, KeeperGuard},
     sync::{
         Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
         lock,
     },
 };
@@ -69,33 +69,33 @@ impl Torrents {
         }
     }
 
-    /// Ends a torrent, whoever reads it, and waits until nobody writes it any more; not while it is somebody's turn.
-    pub async fn close(&self, info_hash: &InfoHash) {
-        self.close_if(info_hash, |_| true).await;
-    }
-
-    async fn close_if(&self, info_hash: &InfoHash, is_over: fn(&Slot) -> bool) {
+    /// Ends a torrent that nobody reads and that is nobody's turn, and waits until nobody writes it any more; whether it is
+    /// not open, then.
+    pub async fn close_unread(&self, info_hash: &InfoHash) -> bool {
         let live = {
             let mut slots = lock(&self.slots);
-            let Some(slot) = slots.get(info_hash).cloned() else { return };
-            let Ok(_gate) = slot.gate.try_lock() else { return };
-            if !is_over(&slot) {
-                return;
+            let Some(slot) = slots.get(info_hash).cloned() else { return true };
+            let Ok(_gate) = slot.gate.try_lock() else { return false };
+            if slot.is_read_within(Duration::ZERO) {
+                return false;
             }
             slots.remove(info_hash);
             lock(&slot.inner).live.take()
         };
-        let keeper = live.and_then(|live| lock(&live.swarm).keeper.take());
-        if let Some(keeper) = keeper {
-            keeper.stop().await;
+        if let Some(live) = live {
+            let keeper = lock(&live.swarm).keeper.take();
+            if let Some(keeper) = keeper {
+                keeper.stop().await;
+            }
         }
+        true
     }
 
     /// Ends the torrents that nobody reads.
     pub async fn close_idle(&self) {
         let hashes: Vec<_> = lock(&self.slots).keys().copied().collect();
         for hash in hashes {
-            self.close_if(&hash, |slot| !slot.is_read_within(Duration::ZERO)).await;
+            self.close_unread(&hash).await;
         }
     }
 
@@ -210,8 +210,21 @@ pub struct Live {
     lease: Lease,
     wanted: watch::Sender<BTreeSet<usize>>,
     swarm: Mutex<Swarming>,
-    /// A failure was recorded, and nothing succeeded since.
-    failed: Arc<AtomicBool>,
+    failure: Arc<SharedFailure>,
+}
+
+/// A torrent's failure, which befalls all its readers and is recorded once.
+#[derive(Default)]
+pub struct SharedFailure(Mutex<Option<u64>>);
+
+impl SharedFailure {
+    /// Takes a failure down, with the bytes that had come by then; whether it is the first since the last success.
+    pub fn note(&self, written: u64) -> bool {
+        let mut failed = lock(&self.0);
+        let is_first = failed.is_none();
+        failed.get_or_insert(written);
+        is_first
+    }
 }
 
 /// Its part in the swarm.
@@ -229,7 +242,7 @@ impl Live {
         lease: Lease,
         (writer, found): (Option<WriterLock>, Option<Found>),
         status: watch::Sender<Status>,
-        failed: Arc<AtomicBool>,
+        failure: Arc<SharedFailure>,
     ) -> Self {
         Live {
             torrent: Arc::new(torrent),
@@ -237,7 +250,7 @@ impl Live {
             lease,
             wanted: watch::Sender::default(),
             swarm: Mutex::new(Swarming { keeper: None, writer, found }),
-            failed,
+            failure,
         }
     }
 
@@ -290,12 +303,17 @@ impl Live {
 
     /// Whether this failure is the first since the last success: the one that counts.
     pub fn fails_first(&self) -> bool {
-        !self.failed.swap(true, Ordering::AcqRel)
+        self.failure.note(self.torrent.content.written())
     }
 
-    /// A reader got its first byte.
-    pub fn succeeds(&self) {
-        self.failed.store(false, Ordering::Release);
+    /// Whether it failed, and nothing has come since.
+    pub fn has_failed_lately(&self) -> bool {
+        *lock(&self.failure.0) == Some(self.torrent.content.written())
+    }
+
+    /// A reader got its first byte, or another one may try: the next failure counts.
+    pub fn begins_anew(&self) {
+        *lock(&self.failure.0) = None;
     }
 
     /// The keeper lives as long as the torrent is open.

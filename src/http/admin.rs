@@ -15,7 +15,7 @@ use super::{
     links::{self, Links},
     reply::{self, Problem},
     routes::{Ask, Site},
-    token,
+    stream, token,
 };
 use crate::core::{
     Error,
@@ -73,6 +73,7 @@ struct Link {
 pub fn link<L: Library>(site: &Site<L>, ask: &Ask, hash: &str) -> Answered {
     ask.only("GET, HEAD")?;
     let info_hash = parsed(hash)?;
+    ask.value("file").map(stream::selector).transpose()?;
     let valid = duration(ask, "valid", links::USUAL)?;
     if valid > token::LONGEST {
         return Err(Problem::bad_request("valid is at most 7d"));

@@ -69,3 +69,23 @@ pub fn file(ask: &Ask, name: &str) -> Result<Response, Problem> {
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     Ok(response)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+
+    #[test]
+    fn every_part_of_the_page_is_described() {
+        let api: Json = serde_json::from_str(include_str!("openapi.json")).expect("JSON");
+        let parts: Vec<_> = PARTS.iter().filter(|part| !part.name.is_empty()).collect();
+        let names: Vec<_> = parts.iter().map(|part| part.name).collect();
+        assert_eq!(api["components"]["parameters"]["part"]["schema"]["enum"], json!(names));
+        let kinds = &api["paths"]["/page/{part}"]["get"]["responses"]["200"]["content"];
+        for Part { name, kind, .. } in parts {
+            let kind = kind.split(';').next().unwrap_or_default();
+            assert!(kinds[kind].is_object(), "{name} is {kind}");
+        }
+    }
+}

@@ -97,7 +97,7 @@ impl Ask {
     }
 
     /// Every value of a query parameter.
-    pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &str> + Clone {
         self.query.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 

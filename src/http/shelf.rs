@@ -24,7 +24,7 @@ use crate::core::{
     settings::Settings,
     source::{InfoHash, Source},
     status::Status,
-    streamer::Request,
+    streamer::{self, Request},
     sync::{Mutex, lock},
     torrents::Live,
 };
@@ -144,7 +144,7 @@ impl Library for Shelf {
             force: wanted.force,
             client: wanted.client,
             seeks: true,
-            range: Box::new(move |opened| Ok(range(opened.media()))),
+            range: streamer::at_once(move |opened| Ok(range(opened.media()))),
             status,
         };
         self.streamer.open(request).await

@@ -55,27 +55,23 @@ pub trait Beside: Send + Sync + 'static {
 }
 
 /// Serves `content` on a loopback `listener`, under [`url()`], and what is beside it under [`url_beside()`], until
-/// `shutdown` ends; then cuts what still runs.
+/// `stop`; then cuts what still runs. When this has ended, nothing of it holds the content any more.
 pub async fn serve<C: Content>(
     listener: std::net::TcpListener,
     token: &str,
     content: C,
     beside: impl Beside,
-    shutdown: impl Future<Output = ()> + Send + 'static,
+    counters: Counters,
+    stop: CancellationToken,
 ) -> io::Result<()> {
-    let (address, stop) = (listener.local_addr()?, CancellationToken::new());
+    let address = listener.local_addr()?;
     let listener = Listener::try_from(listener)?;
     let path = format!("/{token}/{}", segment(content.media()));
     let paths_beside =
         beside.media().iter().map(|media| format!("/{token}/{}/{}", media.index, segment(media))).collect();
     let site = Arc::new(Site { address, path, content, paths_beside, beside });
     let limits = Limits { connections: CONNECTIONS, drain: Duration::ZERO, ..Limits::default() };
-    let running = Server::new(site, limits, Counters::default()).run(vec![listener], stop.clone());
-    let shutdown = async {
-        shutdown.await;
-        stop.cancel();
-    };
-    tokio::join!(running, shutdown);
+    Server::new(site, limits, counters).run(vec![listener], stop).await;
     Ok(())
 }
 
@@ -210,8 +206,9 @@ mod tests {
             let urls = shelf.media.iter().map(|media| url_beside(address, &token, media));
             let beside = urls.map(|url| url.replace(&format!("http://{address}"), "")).collect();
             let (content, stop) = (fake.clone(), CancellationToken::new());
-            let shutdown = stop.clone().cancelled_owned();
-            let task = tokio::spawn(async move { serve(listener, &token, content, shelf, shutdown).await });
+            let (counters, stopped) = (Counters::default(), stop.clone());
+            let task =
+                tokio::spawn(async move { serve(listener, &token, content, shelf, counters, stopped).await });
             Self { address, path, beside, fake, stop, task }
         }
 

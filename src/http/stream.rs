@@ -115,7 +115,8 @@ pub fn wanted(ask: &Ask, hash: &str, index: Option<&str>) -> Result<Wanted, Prob
     if magnet.info_hash != info_hash {
         return Err(Problem::bad_request("the magnet link names another torrent than the path"));
     }
-    for tracker in ask.values("tr") {
+    let named = ask.values("tr");
+    for tracker in named.clone() {
         let url = tracker_url(tracker).ok_or_else(|| {
             Problem::bad_request("tr is a tracker, such as https://tracker.example/announce")
         })?;
@@ -123,25 +124,25 @@ pub fn wanted(ask: &Ask, hash: &str, index: Option<&str>) -> Result<Wanted, Prob
             magnet.trackers.push(url);
         }
     }
-    if magnet.trackers.len() > MAX_TRACKERS {
+    if magnet.trackers.len().max(named.count()) > MAX_TRACKERS {
         return Err(Problem::bad_request(format!("more than {MAX_TRACKERS} trackers")));
     }
     let selector = match (index, ask.value("file")) {
         (Some(index), _) => FileSelector::Index(index.parse().map_err(|_| {
             Problem::bad_request("the path is /stream/proxy/{hash}/{number of the file, from 0}/{name}")
         })?),
-        (None, Some(file)) => selector(file),
+        (None, Some(file)) => selector(file)?,
         (None, None) => FileSelector::Auto,
     };
     let client = ask.visitor.address;
     Ok(Wanted { magnet, selector, force: ask.switch("force")?, client })
 }
 
-/// A number is an index; anything else is a glob.
-fn selector(file: &str) -> FileSelector {
+/// A number is an index; anything else is an episode or a glob.
+pub fn selector(file: &str) -> Result<FileSelector, Problem> {
     match file.parse() {
-        Ok(index) => FileSelector::Index(index),
-        Err(_) => FileSelector::Glob(file.to_owned()),
+        Ok(index) => Ok(FileSelector::Index(index)),
+        Err(_) => FileSelector::pattern(file).map_err(|error| Problem::from(&error)),
     }
 }
 

@@ -159,7 +159,7 @@ async fn when_one_side_of_a_link_closes_so_does_the_other_at_once() {
     let stays = Peer::start_at(&torrent, Behaviour::StallAfter { blocks: 16 }, host(81)).await;
     let sandbox = Sandbox::new();
     let serve = Serve::start(sandbox.serve().peer(leaves.addr()).peer(stays.addr())).await;
-    let _reading = serve.send("GET", &path(&torrent), "").await;
+    let reading = serve.send("GET", &path(&torrent), "").await;
     leaves.wait_for("interest", |counts| counts.interested > 0).await;
     stays.wait_for("16 blocks", |counts| counts.blocks == 16).await;
     let connected = || async {
@@ -176,8 +176,10 @@ async fn when_one_side_of_a_link_closes_so_does_the_other_at_once() {
     becomes(2, crate::support::PATIENCE).await;
     leaves.stop().await;
     becomes(1, Duration::from_secs(5)).await;
+    drop(reading);
+    serve.settles("swarmcat_readers", 0.0).await;
     let began = Instant::now();
-    serve.ask("DELETE", &format!("/torrents/{}", torrent.hex()), "").await;
+    assert_eq!(serve.ask("DELETE", &format!("/torrents/{}", torrent.hex()), "").await.status, 200);
     stays.wait_for("the end", |counts| counts.open == 0).await;
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     serve.stop().await;

@@ -233,6 +233,28 @@ async fn a_phone_opens_it_with_the_token_at_another_address() {
 }
 
 #[tokio::test]
+async fn a_page_with_an_old_token_asks_for_a_new_one_and_keeps_nobody_at_its_address_out() {
+    let sandbox = Sandbox::new();
+    let serve = Serve::start(sandbox.serve().args(["--no-trackers", "--token", TOKEN])).await;
+    let browser = Chromium::start();
+    let page = browser.open(&serve.url("/#token=the-token-of-yesterday"), DESK).await;
+    page.until("a question for the token", "document.querySelector('#ask').open").await;
+    // All that the page asks while it is there, more often than the server hears wrong tokens.
+    let asked = "(async () => { const server = await import(new URL('page/server.js', location).href); \
+                 const ask = () => server.json('GET', 'health').catch(({ status }) => status); \
+                 return Promise.all(Array.from({ length: 30 }, ask)); })()";
+    assert_eq!(page.eval(asked).await, serde_json::json!(vec![401; 30]));
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    assert_eq!(serve.ask("GET", "/torrents", &bearer).await.status, 200);
+    page.write(TOKEN).await;
+    page.press("Enter").await;
+    page.until("events", "document.querySelector('#link').textContent === 'live'").await;
+    page.until("the disk", "document.querySelector('#disk-word').textContent.includes('free')").await;
+    page.is_calm();
+    serve.stop().await;
+}
+
+#[tokio::test]
 async fn the_peers_are_listed_for_whoever_opens_their_list() {
     let torrent = film("Crowded.webm");
     let choking = Peer::start_at(&torrent, Behaviour::NeverUnchoke, [127, 0, 5, 1].into()).await;

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 
-use crate::support::{Behaviour, KIB, MIB, Peer, Sandbox, Signal, Stdout, Torrent};
+use crate::support::{Behaviour, KIB, MIB, Peer, Sandbox, Serve, Signal, Stdout, Torrent, serve::path};
 
 fn torrent(name: &str) -> Torrent {
     Torrent::single(name, 4 * MIB).build()
@@ -28,6 +28,20 @@ async fn interrupted(sandbox: &Sandbox, torrent: &Torrent, peer: &Peer, signal: 
     assert!(torrent.content().starts_with(&run.stdout));
     peer.wait_for("the end of the connection", |counts| counts.open == 0).await;
     run.stdout.len()
+}
+
+#[tokio::test]
+async fn a_damaged_metainfo_costs_nothing_of_what_is_there() {
+    let torrent = torrent("kept.bin");
+    let sandbox = Sandbox::filled(&torrent).await;
+    std::fs::write(sandbox.torrent_dir(&torrent).join("metainfo.torrent"), b"d4:info").unwrap();
+    let dead = sandbox.stream(torrent.hex()).impatient().run().await;
+    assert!([4, 9].contains(&dead.exit), "{}", dead.report());
+    assert!(std::fs::read(sandbox.data_file(&torrent, 0)).unwrap() == torrent.content());
+    let peer = Peer::serving(&torrent).await;
+    let run = sandbox.stream(torrent.hex()).args(["--force"]).peer(peer.addr()).run().await;
+    run.code(0).delivered(torrent.content());
+    assert_eq!(peer.counts().blocks, 0, "only the metainfo was missing");
 }
 
 #[tokio::test]
@@ -124,6 +138,82 @@ async fn a_data_file_that_was_cut_off_or_removed_is_fetched_again() {
     stream().run().await.code(0).delivered(torrent.content());
 }
 
+/// Two episodes, the first of so many bytes.
+fn season(first: usize) -> Torrent {
+    Torrent::multi("season").file("e01.bin", first).file("e02.bin", 2 * MIB).build()
+}
+
+/// A sandbox with both of them.
+async fn both_there(torrent: &Torrent, peer: &Peer) -> Sandbox {
+    let sandbox = Sandbox::new();
+    for index in [0, 1] {
+        let run =
+            sandbox.stream(torrent.hex()).peer(peer.addr()).args(["-i", &index.to_string()]).run().await;
+        run.code(0).delivered(torrent.file(index));
+    }
+    sandbox
+}
+
+#[tokio::test]
+async fn what_was_done_to_one_file_is_not_believed_for_the_word_of_the_one_before_it() {
+    let torrent = season(400_000);
+    let peer = Peer::serving(&torrent).await;
+    let sandbox = both_there(&torrent, &peer).await;
+    let data = sandbox.data_file(&torrent, 1);
+    let second = |args: &[&str]| {
+        sandbox.stream(torrent.hex()).peer(peer.addr()).args(["-i", "1"]).args(args.iter().copied()).run()
+    };
+    second(&[]).await.code(0).delivered(torrent.file(1));
+    tamper(&data, 10);
+    second(&[]).await.code(0).delivered(torrent.file(1));
+    std::fs::remove_file(&data).unwrap();
+    second(&[]).await.code(0).delivered(torrent.file(1));
+    std::fs::File::options().write(true).open(&data).unwrap().set_len(0).unwrap();
+    second(&["--range", "1000000-"]).await.code(0).delivered(&torrent.file(1)[1_000_000..]);
+    second(&[]).await.code(0).delivered(torrent.file(1));
+    for index in [0, 1] {
+        let run =
+            sandbox.stream(torrent.hex()).args(["-i", &index.to_string()]).without_network().run().await;
+        run.code(0).delivered(torrent.file(index));
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_tampered_with_while_another_is_fetched_is_not_taken_for_finished() {
+    let torrent = season(6 * 64 * KIB);
+    let sandbox = Sandbox::new();
+    let first = Peer::serving(&torrent).await;
+    sandbox.stream(torrent.hex()).peer(first.addr()).args(["-i", "0"]).run().await.code(0);
+    drop(first);
+    let half = torrent.file(1).len() / (16 * KIB) / 2;
+    let peer = Peer::start(&torrent, Behaviour::StallAfter { blocks: half }).await;
+    let run = sandbox.stream(torrent.hex()).peer(peer.addr()).args(["-i", "1"]).spawn();
+    peer.wait_for("half of the blocks", |counts| counts.blocks == half).await;
+    tamper(&sandbox.data_file(&torrent, 0), 1000);
+    peer.set(Behaviour::Serve);
+    run.finish().await.code(0).delivered(torrent.file(1));
+    let run = sandbox.stream(torrent.hex()).peer(peer.addr()).args(["-i", "0"]).run().await;
+    run.code(0).delivered(torrent.file(0));
+}
+
+#[tokio::test]
+async fn what_one_process_fetches_is_not_forgotten_by_another_that_has_the_torrent_open() {
+    let torrent = season(400_000);
+    let sandbox = Sandbox::new();
+    let peer = Peer::serving(&torrent).await;
+    let stream = |index: &str| sandbox.stream(torrent.hex()).args(["-i", index]);
+    stream("0").peer(peer.addr()).run().await.code(0);
+    // Untouched as it is, it is looked at piece by piece.
+    let data = std::fs::File::options().write(true).open(sandbox.data_file(&torrent, 0)).unwrap();
+    data.set_modified(std::time::UNIX_EPOCH).unwrap();
+    let (serve, target) = (Serve::start(sandbox.serve()).await, path(&torrent) + "?file=0");
+    assert!(serve.ask("GET", &target, "Range: bytes=0-99\r\n").await.body == torrent.file(0)[..100]);
+    stream("1").peer(peer.addr()).run().await.code(0).delivered(torrent.file(1));
+    assert!(serve.get(&target).await.body == torrent.file(0));
+    serve.stop().await;
+    stream("1").without_network().run().await.code(0).delivered(torrent.file(1));
+}
+
 #[tokio::test]
 async fn a_have_map_of_garbage_costs_time_and_no_byte() {
     let torrent = torrent("garbage map.bin");
@@ -210,16 +300,6 @@ async fn an_output_file_that_was_tampered_with_is_not_trusted() {
     tamper(&sandbox.path("out.part"), 100);
     peer.set(Behaviour::Serve);
     stream().run().await.code(0);
-    assert!(std::fs::read(sandbox.path("out")).unwrap() == torrent.content());
-}
-
-#[tokio::test]
-async fn a_part_of_another_torrent_is_not_taken_for_this_one() {
-    let torrent = torrent("mine.bin");
-    let peer = Peer::serving(&torrent).await;
-    let sandbox = Sandbox::new();
-    sandbox.write("out.part", &vec![7; 8 * MIB]);
-    sandbox.stream(torrent.hex()).peer(peer.addr()).args(["-o", "out"]).run().await.code(0);
     assert!(std::fs::read(sandbox.path("out")).unwrap() == torrent.content());
 }
 

@@ -1,16 +1,13 @@
 //! `serve` and the programs that people point at it.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
 use crate::support::{
     Answer, Behaviour, HttpTracker, KIB, MIB, Peer, Sandbox, Seeder, Serve, Torrent,
-    serve::{film, path, program, succeeds},
+    serve::{fetched, film, path, program, succeeds},
 };
 
 /// A server that has the whole torrent, and nobody else who has it.
@@ -185,11 +182,9 @@ async fn a_client_that_cannot_be_served_is_told_by_its_own_exit_code() {
     serve.stop().await;
 }
 
-/// What redbot warns of, or finds bad, in all the requests that it makes of a URL. `.ci/run` puts it beside what Cargo
-/// builds.
+/// What redbot warns of, or finds bad, in all the requests that it makes of a URL.
 async fn redbot(kept: &Kept, url: &str) -> Vec<String> {
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("redbot").join("bin/redbot");
-    let line = [program.to_str().unwrap(), "-o", "har", url];
+    let line = [&fetched("redbot", "redbot"), "-o", "har", url];
     let archive: Json = serde_json::from_slice(&succeeds(kept.dir.path(), &line).await).unwrap();
     let entries = archive["log"]["entries"].as_array().unwrap();
     let notes = entries.iter().flat_map(|entry| entry["_red_messages"].as_array().unwrap());

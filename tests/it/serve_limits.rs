@@ -68,6 +68,40 @@ async fn the_disk_that_torrents_may_take_is_kept_to_while_one_plays() {
 }
 
 #[tokio::test]
+async fn what_was_on_disk_before_makes_room_as_well_once_nobody_reads_it() {
+    let films = ["first.mkv", "second.mkv"].map(|name| Torrent::single(name, 2 * MIB).build());
+    let mut sandbox = Sandbox::filled(&films[0]).await;
+    sandbox.configure("max_disk = \"3MiB\"");
+    let peer = Peer::serving(&films[1]).await;
+    let serve = Serve::start(sandbox.serve().peer(peer.addr())).await;
+    for film in &films {
+        let played = serve.get(&path(film)).await;
+        assert!(played.status == 200 && played.body == film.content(), "{}", played.status);
+        serve.settles("swarmcat_readers", 0.0).await;
+    }
+    assert!(!sandbox.torrent_dir(&films[0]).exists(), "what nobody reads made room");
+    serve.stop().await;
+}
+
+#[tokio::test]
+async fn who_asks_again_for_a_torrent_that_brought_nothing_is_refused_at_once() {
+    let film = Torrent::single("film.mkv", 2 * MIB).build();
+    let peer = Peer::start(&film, Behaviour::NeverUnchoke).await;
+    let sandbox = Sandbox::new();
+    let serve = Serve::start(sandbox.serve().peer(peer.addr()).impatient()).await;
+    assert_eq!(serve.get(&path(&film)).await.kind(), "timeout");
+    let refused = serve.get(&path(&film)).await;
+    assert_eq!((refused.status, refused.kind().as_str()), (503, "cooldown"), "{}", refused.text());
+    assert_eq!(sandbox.only_failed().attempts, 1);
+    // It is still looked after: what comes of it now is had in spite of the table.
+    peer.set(Behaviour::Serve);
+    let played = serve.get(&format!("{}?force=1", path(&film))).await;
+    assert!(played.status == 200 && played.body == film.content(), "{}", played.text());
+    assert!(sandbox.failed().is_empty());
+    serve.stop().await;
+}
+
+#[tokio::test]
 async fn a_torrent_goes_on_for_its_grace_after_its_last_reader_and_then_pauses() {
     let torrent = Torrent::single("film.mkv", 2 * MIB).build();
     let peer = Peer::start(&torrent, Behaviour::StallAfter { blocks: 8 }).await;
@@ -171,6 +205,17 @@ async fn whoever_does_not_say_what_it_wants_gives_way_and_is_told_so() {
     }
     drop(there);
     serve.stop().await;
+}
+
+#[tokio::test]
+async fn a_torrent_is_found_also_where_the_peers_of_others_take_every_place() {
+    let torrent = Torrent::single("film.mkv", MIB).build();
+    let (peer, sandbox) = (Peer::serving(&torrent).await, Sandbox::new());
+    let mut settings = sandbox.settings(peer.addr());
+    settings.swarm.peers_in_all = 0;
+    let source = torrent.hex().parse().unwrap();
+    let found = Streamer::new(settings).metainfo(&source, false, Default::default()).await.unwrap();
+    assert_eq!(found.info_hash.to_string(), torrent.hex());
 }
 
 #[tokio::test]

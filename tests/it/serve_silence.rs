@@ -70,14 +70,8 @@ async fn a_cut_cable_is_noticed_and_a_paused_player_is_waited_for() {
     let socket = sandbox.path("s.sock").display().to_string();
     let serve = sandbox.serve().args(["--listen", &format!("unix:{socket}"), "--silence-timeout", "4s"]);
     let serve = Serve::start(serve.in_own_network()).await;
-    let pid = serve.run.pid().to_string();
-    let inside = |line: &[&str]| -> Vec<String> {
-        let user: &[&str] =
-            if rustix::process::geteuid().is_root() { &[] } else { &["-U", "--preserve-credentials"] };
-        let enter = [&["nsenter", "-t", &pid, "-n"], user, &["--"], line].concat();
-        enter.into_iter().map(str::to_owned).collect()
-    };
     let file = serve.file(&torrent);
+    let inside = |line: &[&str]| serve.run.inside(line);
     let start = |line: &[&str]| Client::start(&inside(line).iter().map(String::as_str).collect::<Vec<_>>());
     let _paused = start(&["curl", "-sN", &file]);
     let _playing = start(&["curl", "-sN", "--limit-rate", "500k", "-o", "/dev/null", &file]);

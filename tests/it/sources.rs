@@ -3,6 +3,7 @@
 use crate::support::{
     Answer, Aria2, DhtNode, HttpTracker, KIB, MIB, Peer, Sandbox, Seeder, SocksProxy, Torrent, UdpTracker,
     WebServer,
+    web::{Reply, Request},
 };
 
 #[tokio::test]
@@ -179,17 +180,40 @@ async fn the_dht_alone_leads_to_a_peer() {
 }
 
 #[tokio::test]
+async fn a_search_asks_no_tracker_before_its_time() {
+    let torrent = Torrent::single("later.bin", MIB).build();
+    let (later, own) = (HttpTracker::start(Answer::Later).await, HttpTracker::start(Answer::empty()).await);
+    let private = Torrent::single("private.bin", MIB).private().tracker(own.url()).build();
+    let again = HttpTracker::start(Answer::empty()).await;
+    let sandbox = Sandbox::new();
+    let run = sandbox.stream(torrent.hex()).tracker(later.url()).tracker(again.url()).impatient();
+    run.run().await.code(4);
+    let run = sandbox.stream("-").stdin(private.metainfo()).with_trackers().impatient();
+    run.run().await.code(4);
+    assert_eq!((later.announces().len(), own.announces().len()), (1, 1));
+    let started = |request: &Request| request.parameter("event").is_some();
+    let starts: Vec<bool> = again.requests().iter().map(started).collect();
+    assert!(starts.len() > 1 && starts.iter().position(|started| !started) == Some(1), "{starts:?}");
+}
+
+#[tokio::test]
 async fn nothing_goes_around_a_proxy() {
     let torrent = Torrent::single("proxied.bin", MIB).build();
     let peer = Peer::serving(&torrent).await;
     let (proxy, dht) = (SocksProxy::start().await, DhtNode::start([]).await);
     let http = HttpTracker::start(Answer::Peers(vec![peer.addr()])).await;
     let udp = UdpTracker::start(Answer::Peers(vec![peer.addr()])).await;
+    let named = HttpTracker::start(Answer::empty()).await;
+    let name = format!("localhost:{}", named.addr().port());
     let run = Sandbox::new().stream(torrent.hex()).dht(dht.addr()).tracker(http.url()).tracker(udp.url());
-    run.args(["--proxy", &proxy.url()]).run().await.code(0).delivered(torrent.content());
-    let through = |addr| proxy.targets().iter().filter(|target| **target == addr).count();
-    assert_eq!(through(peer.addr()), peer.counts().connections);
-    assert_eq!(through(http.addr()), http.announces().len());
+    let run = run.tracker(format!("http://{name}/announce")).args(["--proxy", &proxy.url()]);
+    run.run().await.code(0).delivered(torrent.content());
+    let through = |to: String| proxy.targets().iter().filter(|target| **target == to).count();
+    assert_eq!(through(peer.addr().to_string()), peer.counts().connections);
+    assert_eq!(through(http.addr().to_string()), http.announces().len());
+    // It is the proxy that looks names up.
+    assert_eq!(through(name), named.announces().len());
+    assert_eq!(through(named.addr().to_string()), 0);
     assert!(dht.queries().is_empty(), "the DHT goes around a proxy: {:?}", dht.queries());
     assert!(udp.announces().is_empty(), "UDP trackers go around a proxy: {:?}", udp.announces());
 }
@@ -234,15 +258,40 @@ async fn a_url_that_is_no_torrent_is_a_bad_source() {
     let sandbox = Sandbox::new();
     let page = WebServer::serving("<html>not found, but politely</html>").await;
     sandbox.stream(page.url("x.torrent")).run().await.code(6);
-    let flood = WebServer::start(|_| crate::support::web::Reply::Flood).await;
+    let flood = WebServer::start(|_| Reply::Flood).await;
     sandbox.stream(flood.url("x.torrent")).run().await.code(6);
-    let missing = WebServer::start(|_| crate::support::web::Reply::Status(404)).await;
+    let missing = WebServer::start(|_| Reply::Status(404)).await;
     sandbox.stream(missing.url("x.torrent")).run().await.code(6).says("404");
 }
 
 #[tokio::test]
 async fn a_url_that_redirects_for_ever_is_a_bad_source() {
-    let loops = WebServer::start(|_| crate::support::web::Reply::Redirect("/again".into())).await;
+    let loops = WebServer::start(|_| Reply::Redirect("/again".into())).await;
     Sandbox::new().stream(loops.url("x.torrent")).run().await.code(6);
     assert!(loops.requests().len() <= 4, "three redirects at most");
+}
+
+#[tokio::test]
+async fn a_url_is_not_redirected_to_a_name_that_leads_inside_unless_it_is_its_own() {
+    let torrent = Torrent::single("redirected.bin", MIB).build();
+    let sandbox = Sandbox::new();
+    let hosts = sandbox.write("hosts", b"127.0.0.1 named.test inside.test localhost\n");
+    let inside = WebServer::serving(torrent.metainfo()).await;
+    let port = inside.addr().port();
+    for (own, to, code) in [
+        ("named.test", "inside.test", 6),
+        ("named.test", "named.test", 0),
+        ("127.0.0.1", "inside.test", 0),
+        ("named.test", "127.0.0.1", 6),
+    ] {
+        let location = format!("http://{to}:{port}/x.torrent");
+        let outside = WebServer::start(move |_| Reply::Redirect(location.clone())).await;
+        let url = format!("http://{own}:{}/x.torrent", outside.addr().port());
+        let before = inside.requests().len();
+        let listed = sandbox.stream(url).arg("-l").with_hosts(&hosts).run().await.code(code);
+        assert_eq!(inside.requests().len() - before, usize::from(code == 0), "{own} to {to}");
+        if code != 0 {
+            listed.says("private");
+        }
+    }
 }

@@ -301,6 +301,30 @@ async fn remove_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn remove_leaves_nothing_behind_of_a_stream_whose_reader_left() {
+    // While bytes flow into the pipe, and while the next piece is waited for.
+    for behaviour in [Behaviour::Serve, Behaviour::StallAfter { blocks: 16 }] {
+        let torrent = Torrent::single("left.bin", 8 * MIB).piece_length(64 * KIB).build();
+        let peer = Peer::start(&torrent, behaviour).await;
+        let sandbox = Sandbox::new();
+        let run = sandbox.stream(torrent.hex()).peer(peer.addr()).arg("--remove");
+        let run = run.stdout(Stdout::CloseAfter(1000)).run().await;
+        run.code(0).delivered(&torrent.content()[..1000]);
+        assert!(!sandbox.torrent_dir(&torrent).exists());
+    }
+}
+
+#[tokio::test]
+async fn what_was_there_before_is_removed_as_well() {
+    let torrent = Torrent::single("removed.bin", 64 * KIB).build();
+    for _ in 0..10 {
+        let sandbox = Sandbox::filled(&torrent).await;
+        sandbox.stream(torrent.hex()).arg("--remove").run().await.code(0).delivered(torrent.content());
+        assert!(!sandbox.torrent_dir(&torrent).exists());
+    }
+}
+
+#[tokio::test]
 async fn an_empty_file_is_delivered_as_nothing() {
     let torrent = Torrent::multi("with empty").file("empty.txt", 0).file("film.mkv", KIB).build();
     let peer = Peer::serving(&torrent).await;
@@ -388,6 +412,45 @@ async fn a_player_is_given_a_local_url_of_the_stream() {
     assert!(body == torrent.content());
     std::fs::write(sandbox.path("leave"), "now\n").unwrap();
     run.finish().await.code(0);
+}
+
+#[tokio::test]
+async fn remove_leaves_nothing_behind_of_what_a_player_has_played() {
+    let torrent = Torrent::single("played.mkv", 8 * MIB).build();
+    let peer = Peer::serving(&torrent).await;
+    let sandbox = Sandbox::new();
+    let player = write_player(&sandbox, "player");
+    let stream = sandbox.stream(torrent.hex()).peer(peer.addr()).args(["--open", &player, "--remove"]);
+    let run = stream.spawn();
+    let told = told_to_player(&sandbox, &run).await;
+    // Something else still has its answer before it when the player leaves.
+    let unread = reqwest::get(told.lines().last().unwrap()).await.unwrap();
+    std::fs::write(sandbox.path("leave"), "now\n").unwrap();
+    run.finish().await.code(0);
+    assert!(!sandbox.torrent_dir(&torrent).exists());
+    drop(unread);
+    // And of what no player ever asked for.
+    let run = sandbox.stream(torrent.hex()).peer(peer.addr()).args(["--open", "true", "--remove"]).run();
+    run.await.code(0);
+    assert!(!sandbox.torrent_dir(&torrent).exists());
+}
+
+#[tokio::test]
+async fn what_a_player_took_is_counted() {
+    let torrent = Torrent::single("counted.mkv", MIB).build();
+    let peer = Peer::serving(&torrent).await;
+    let sandbox = Sandbox::new();
+    let player = write_player(&sandbox, "player");
+    let stream = sandbox.stream(torrent.hex()).peer(peer.addr()).args(["--open", &player]);
+    let run = stream.args(["--progress", "json"]).spawn();
+    let told = told_to_player(&sandbox, &run).await;
+    let body = reqwest::get(told.lines().last().unwrap()).await.unwrap().bytes().await.unwrap();
+    assert_eq!(body.len(), MIB);
+    run.wait_for_line("the count", |line| line.contains(&format!("\"delivered\":{MIB},"))).await;
+    std::fs::write(sandbox.path("leave"), "now\n").unwrap();
+    let run = run.finish().await.code(0);
+    let done = run.stderr.last().unwrap();
+    assert!(done.contains("\"done\"") && done.contains(&format!("\"delivered\":{MIB},")), "{done}");
 }
 
 #[tokio::test]

@@ -50,6 +50,11 @@ impl Dialer {
         self.reach.peer(peer)
     }
 
+    /// Whether names of peers may be looked up: around a proxy, who is asked would learn who is about to be dialled.
+    pub fn may_look_up(&self) -> bool {
+        self.proxy.is_none()
+    }
+
     /// Connects, within four seconds, without Nagle's delay.
     pub async fn dial(&self, peer: SocketAddr) -> io::Result<TcpStream> {
         if self.ipv4_only && peer.is_ipv6() {

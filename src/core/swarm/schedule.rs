@@ -1,7 +1,8 @@
 //! When a tracker is asked again: as it wishes, after a failure later each time, and sooner while a reader waits and there
 //! is no peer left.
 //!
-//! A tracker's `interval` is for those who have peers; its `min interval`, where it names one, is for those who need some.
+//! A tracker's `interval` is for those who have peers; its `min interval`, where it names one, is for those who need some,
+//! and nobody asks before it is over.
 //! Where it names none, a public one is asked in need after a quarter of a minute, and every second time after twice as
 //! long; one of a private torrent, which may shut out whoever asks too often, is not.
 
@@ -13,8 +14,10 @@ use super::trackers::Pace;
 
 /// Trackers are not asked more often than this as a rule, whatever interval they name.
 const SHORTEST: Duration = Duration::from_secs(60);
-/// Nor less often than this: a swarm changes.
+/// Nor less often than this: a swarm changes. A tracker that forbids it, or one of a private torrent, has its own way,
 const LONGEST: Duration = Duration::from_secs(30 * 60);
+/// within reason.
+const LONGEST_OF_ALL: Duration = Duration::from_secs(24 * 60 * 60);
 /// A tracker that fails is asked again after this, doubled each time.
 const RETRY: Duration = Duration::from_secs(15);
 /// Where the doubling ends: 15 s × 2⁵ = 8 min.
@@ -65,7 +68,8 @@ impl Schedule {
     /// It answered.
     pub(super) fn answered(&mut self, pace: Pace, now: Instant) {
         self.failures = 0;
-        self.due = now + pace.interval.clamp(SHORTEST, LONGEST);
+        let usual = pace.interval.clamp(SHORTEST, if self.strict { LONGEST_OF_ALL } else { LONGEST });
+        self.due = now + usual.max(pace.at_least.unwrap_or_default()).min(LONGEST_OF_ALL);
         let soon = SOON * (1 << self.early.saturating_sub(1).min(MOST_DOUBLINGS));
         let soonest = match (pace.at_least, self.strict) {
             (Some(at_least), _) => Some(soon.max(at_least)),
@@ -113,6 +117,18 @@ mod tests {
     }
 
     #[test]
+    fn whoever_names_a_longer_time_is_not_asked_before_it_is_over() {
+        let hour = Pace { interval: seconds(3600), at_least: None };
+        assert_eq!(asked(true, hour, 120), [0, 3600], "private");
+        let strict = Pace { interval: seconds(60), at_least: Some(seconds(3000)) };
+        assert_eq!(asked(false, strict, 120), [0, 3000, 6000]);
+        let for_ever = Pace { interval: seconds(u64::MAX), at_least: Some(seconds(u64::MAX)) };
+        for private in [false, true] {
+            assert_eq!(asked(private, for_ever, 24 * 60 + 1), [0, 86_400]);
+        }
+    }
+
+    #[test]
     fn who_is_in_need_asks_sooner_and_less_and_less_often() {
         let pace = Pace { interval: seconds(1800), at_least: None };
         assert_eq!(asked(false, pace, 30), [0, 15, 30, 60, 120, 240, 480, 960, 1440]);
@@ -125,8 +141,6 @@ mod tests {
         for private in [false, true] {
             assert_eq!(asked(private, pace, 30), [0, 300, 600, 900, 1200, 1500]);
         }
-        let never = Pace { interval: seconds(120), at_least: Some(Duration::MAX) };
-        assert_eq!(asked(false, never, 5), [0, 120, 240]);
     }
 
     #[test]

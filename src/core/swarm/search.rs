@@ -35,6 +35,7 @@ use super::{
     dialer::Dialer,
     handshake::{self, Greeted, Offer, Unhelpful},
     lobby::{Guest, Guests, Lobby, Seen},
+    seconds::Seconds,
     trackers::{Announcer, Answer, Pace, Transfer, Unanswered},
     verdict::{Evidence, judge},
 };
@@ -50,7 +51,7 @@ use crate::core::{
 /// Peers dialled at once: enough to get through a stale list of 200 in a dozen seconds.
 const DIALS: usize = 64;
 /// And where other torrents' peers have taken all places: those who look for a torrent are not told that it has no peers.
-pub const DIALS_AT_LEAST: usize = 8;
+const DIALS_AT_LEAST: usize = 8;
 /// Peers that dialled us and are talked to at once.
 const GUESTS: usize = 32;
 /// Addresses remembered; a swarm's DHT can name thousands, and a lying one any number.
@@ -61,7 +62,6 @@ const REDIAL_AFTER: Duration = Duration::from_secs(3);
 const MAX_DIALS: u32 = 4;
 /// How often counts are refreshed and redials looked at.
 const TICK: Duration = Duration::from_millis(200);
-const TICKS_A_SECOND: u32 = (1000 / TICK.as_millis()) as u32;
 /// Without a route to anywhere and without an answer, this long is enough to say so.
 const OFFLINE_AFTER: Duration = Duration::from_secs(5);
 
@@ -277,7 +277,7 @@ struct Hunt<'a> {
     /// Failed, or named nobody: worth another question in the next round.
     again: HashSet<Url>,
     heard: HashSet<Url>,
-    ticks: u32,
+    seconds: Seconds,
     began: Instant,
 }
 
@@ -312,7 +312,7 @@ impl<'a> Hunt<'a> {
             failed: HashSet::new(),
             again: HashSet::new(),
             heard: HashSet::new(),
-            ticks: 0,
+            seconds: Seconds::of(TICK),
             began: Instant::now(),
         }
     }
@@ -349,6 +349,12 @@ impl<'a> Hunt<'a> {
         if let Ok(address) = peer.parse() {
             return self.learn(address, Origin::Asker);
         }
+        if !self.searcher.dialer.may_look_up() {
+            return tracing::debug!(
+                "peer {}: its name is not looked up beside the proxy",
+                peer.escape_debug()
+            );
+        }
         self.news.spawn(async move {
             News::Resolved(tokio::net::lookup_host(peer).await.map(Iterator::collect).unwrap_or_default())
         });
@@ -384,9 +390,10 @@ impl<'a> Hunt<'a> {
 
     fn announce(&mut self, tracker: Url) {
         let (announcer, hash) = (self.searcher.announcer.clone(), self.search.info_hash);
+        let transfer = Transfer { started: !self.answered.contains_key(&tracker), ..Transfer::UNKNOWN };
         self.announcing += 1;
         self.news.spawn(async move {
-            let answer = announcer.announce(&tracker, hash, Transfer::UNKNOWN).await;
+            let answer = announcer.announce(&tracker, hash, transfer).await;
             News::Announced(tracker, answer)
         });
     }
@@ -451,7 +458,7 @@ impl<'a> Hunt<'a> {
                 tracing::debug!("tracker {} named {} peers", host(&tracker), peers.len());
                 self.heard.insert(tracker.clone());
                 self.failed.remove(&tracker);
-                if peers.is_empty() {
+                if peers.is_empty() && !self.search.private && pace.at_least.is_none() {
                     self.again.insert(tracker.clone());
                 }
                 let origin = Origin::Tracker(tracker.clone());
@@ -554,9 +561,8 @@ impl<'a> Hunt<'a> {
     }
 
     fn report(&mut self, seen: &Evidence) {
-        self.ticks = self.ticks.wrapping_add(1);
         // Thousands may be known.
-        let each = (self.ticks % TICKS_A_SECOND == 1).then(|| self.peers().into());
+        let each = self.seconds.begins().then(|| self.peers().into());
         let asked = self.search.tiers.iter().take(self.round as usize).map(Vec::len).sum();
         self.status.send_modify(|status| {
             status.phase = if seen.peers_greeted > 0 { Phase::Metadata } else { Phase::Peers };

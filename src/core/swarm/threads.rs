@@ -65,6 +65,13 @@ mod tests {
         let (go, wait) = mpsc::channel::<()>();
         let standing = still.spawn(async move { wait.recv() });
         other.spawn(async {}).await.unwrap();
+        // A task is counted for a moment after it was waited for.
+        let settles = async {
+            while threads.tasks() > 1 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), settles).await.expect("all but one have ended");
         assert_eq!(threads.tasks(), 1, "the one that stands still");
         go.send(()).unwrap();
         standing.await.unwrap().unwrap();

@@ -33,6 +33,9 @@ const MAX_ANSWER: usize = 1 << 20;
 const WANTED: u32 = 100;
 /// A datagram may get lost: it is sent again after this.
 const UDP_RESEND: Duration = Duration::from_secs(3);
+/// Addresses of a UDP tracker's name that are asked, each for its part of the time: two for either family, and each at
+/// least once before the first question would be sent again.
+const MOST_ADDRESSES: usize = 4;
 /// What a UDP conversation starts with (BEP 15).
 const UDP_MAGIC: u64 = 0x0417_2710_1980;
 
@@ -102,6 +105,7 @@ pub struct Announcer {
     reach: Reach,
     /// UDP would bypass a proxy.
     udp: bool,
+    ipv4_only: bool,
     device: Option<String>,
     peer_id: Id20,
     port: u16,
@@ -117,6 +121,7 @@ impl Announcer {
             guarded: client(settings, ANNOUNCE_TIMEOUT, Some(HashSet::new()), true)?,
             reach,
             udp: settings.proxy.is_none(),
+            ipv4_only: settings.ipv4_only,
             device: settings.bind_device.clone(),
             peer_id,
             port,
@@ -137,7 +142,7 @@ impl Announcer {
             }
         };
         let answered = tokio::time::timeout(ANNOUNCE_TIMEOUT, announcing).await;
-        let mut answer = answered.unwrap_or_else(|_| Err(silent("no answer in time")))?;
+        let mut answer = answered.unwrap_or_else(|_| Err(silent(NO_ANSWER)))?;
         let named = answer.peers.len();
         answer.peers.retain(|peer| self.reach.peer(*peer));
         if answer.peers.len() < named {
@@ -204,16 +209,29 @@ impl Announcer {
         let host = tracker.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let addresses = tokio::net::lookup_host((host, tracker.port().unwrap_or(80))).await;
         let addresses = addresses.map_err(|error| silent(error.to_string()))?;
+        let usable = addresses.filter(|address| address.is_ipv4() || !self.ipv4_only);
+        let usable: Vec<SocketAddr> = usable.take(MOST_ADDRESSES).collect();
+        let allowed = |address: &SocketAddr| self.reach.trusts(tracker) || self.reach.address(address.ip());
+        let allowed: Vec<SocketAddr> = usable.iter().copied().filter(allowed).collect();
+        if allowed.is_empty() && !usable.is_empty() {
+            return Err(silent(INSIDE));
+        }
+        self.converse_with_one_of(&allowed, &self.announce_fields(info_hash, transfer)).await
+    }
+
+    /// One that is silent leaves the others their time.
+    async fn converse_with_one_of(
+        &self,
+        trackers: &[SocketAddr],
+        fields: &[u8],
+    ) -> Result<Answer, Unanswered> {
         let mut last = silent("its name has no address");
-        let fields = self.announce_fields(info_hash, transfer);
-        for address in addresses {
-            if !self.reach.trusts(tracker) && !self.reach.address(address.ip()) {
-                last = silent(INSIDE);
-                continue;
-            }
-            match self.converse(address, &fields).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => last = error,
+        let each = ANNOUNCE_TIMEOUT / trackers.len().max(1) as u32;
+        for tracker in trackers {
+            match tokio::time::timeout(each, self.converse(*tracker, fields)).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(error)) => last = error,
+                Err(_) => last = silent(NO_ANSWER),
             }
         }
         Err(last)
@@ -371,12 +389,19 @@ fn from_reqwest(error: reqwest::Error) -> Unanswered {
     Unanswered { reason: cause.to_string(), network_is_up }
 }
 
-/// A client for small answers: three redirects, none of them from the world into the house.
-pub fn http_client(settings: &SwarmSettings, timeout: Duration) -> Result<reqwest::Client, reqwest::Error> {
-    client(settings, timeout, None, false)
+/// A client for what somebody named outright: it may be anywhere, but three redirects at most, and none of them from the
+/// world into the house.
+pub fn http_client(
+    settings: &SwarmSettings,
+    timeout: Duration,
+    named: &Url,
+) -> Result<reqwest::Client, reqwest::Error> {
+    let trusted = (!leads_inside(named)).then(|| named.host_str().map(str::to_owned).into_iter().collect());
+    client(settings, timeout, trusted, false)
 }
 
-/// As [`http_client`]; with `trusted`, no other name leads into the house, and a `guarded` one is never redirected there.
+/// A client for small answers; with `trusted`, no other name leads into the house, and a `guarded` one is never redirected
+/// there.
 fn client(
     settings: &SwarmSettings,
     timeout: Duration,
@@ -405,14 +430,24 @@ fn client(
         trusted.extend(settings.proxy.as_ref().and_then(Url::host_str).map(str::to_owned));
         builder = builder.dns_resolver(Arc::new(PublicNames { trusted: Arc::new(trusted) }));
     }
+    if settings.ipv4_only {
+        builder = builder.local_address(IpAddr::from(Ipv4Addr::UNSPECIFIED));
+    }
     if let Some(proxy) = &settings.proxy {
-        builder = builder.proxy(reqwest::Proxy::all(proxy.clone())?);
+        builder = builder.proxy(reqwest::Proxy::all(looking_up(proxy))?);
     } else if let Some(device) = &settings.bind_device {
         builder = builder.interface(device);
     }
     builder.build()
 }
 
+/// A proxy that is told names, so that no server for names hears of them from us.
+fn looking_up(proxy: &Url) -> String {
+    format!("socks5h{}", proxy.as_str().trim_start_matches(proxy.scheme()))
+}
+
+/// Why it is not known what a tracker would say.
+const NO_ANSWER: &str = "no answer in time";
 /// Why a tracker was not asked.
 const INSIDE: &str = "it is in a private network";
 
@@ -493,6 +528,51 @@ mod tests {
         settings.trackers.push(Url::parse(&own).unwrap());
         assert_ne!(announce(&own, &settings).await.reason, INSIDE);
         assert!(asked.load(std::sync::atomic::Ordering::Relaxed) > 0);
+    }
+
+    /// Two addresses, of which only the other one answers.
+    #[tokio::test]
+    async fn a_silent_address_of_a_tracker_leaves_the_other_its_time_and_ipv6_is_not_asked_where_it_is_off() {
+        let mute = tokio::net::UdpSocket::bind("[::1]:0").await.unwrap();
+        let port = mute.local_addr().unwrap().port();
+        let tracker = tokio::net::UdpSocket::bind(("127.0.0.1", port)).await.unwrap();
+        tokio::spawn(async move {
+            let mut question = [0; 100];
+            while let Ok((_, from)) = tracker.recv_from(&mut question).await {
+                let connects = question[8..12] == [0; 4];
+                let head = if connects { [0, 0, 0, 0] } else { [0, 0, 0, 1] };
+                let answer = [&head, &question[12..16], &[0, 0, 0, 60, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
+                tracker.send_to(&answer, from).await.unwrap();
+            }
+        });
+        let announce = async |host: &str, ipv4_only| {
+            let settings = SwarmSettings { ipv4_only, ..SwarmSettings::default() };
+            let announcer = Announcer::new(&settings, Id20::default(), 9).unwrap();
+            let tracker = Url::parse(&format!("udp://{host}:{port}/announce")).unwrap();
+            announcer.announce(&tracker, InfoHash::new([1; 20]), Transfer::UNKNOWN).await
+        };
+        let minute = Pace { interval: Duration::from_secs(60), at_least: None };
+        assert_eq!(announce("localhost", true).await.unwrap().pace, minute);
+        assert_eq!(announce("[::1]", true).await.unwrap_err().reason, "its name has no address");
+        let asked = || mute.try_recv(&mut [0; 100]).is_ok();
+        assert!(!asked(), "IPv6 is off");
+        let announcer = Announcer::new(&SwarmSettings::default(), Id20::default(), 9).unwrap();
+        let fields = announcer.announce_fields(InfoHash::new([1; 20]), Transfer::UNKNOWN);
+        let both = [mute.local_addr().unwrap(), ([127, 0, 0, 1], port).into()];
+        assert_eq!(announcer.converse_with_one_of(&both, &fields).await.unwrap().pace, minute);
+        assert!(asked());
+    }
+
+    #[tokio::test]
+    async fn http_trackers_are_not_asked_over_ipv6_where_it_is_off() {
+        let listener = tokio::net::TcpListener::bind("[::1]:0").await.unwrap();
+        let tracker = Url::parse(&format!("http://{}/announce", listener.local_addr().unwrap())).unwrap();
+        let settings = SwarmSettings { ipv4_only: true, ..SwarmSettings::default() };
+        let announcer = Announcer::new(&settings, Id20::default(), 9).unwrap();
+        let refused = announcer.announce(&tracker, InfoHash::new([1; 20]), Transfer::UNKNOWN).await;
+        assert!(refused.is_err());
+        let came = tokio::time::timeout(Duration::ZERO, listener.accept()).await;
+        assert!(came.is_err(), "it was asked: {refused:?}");
     }
 
     #[test]

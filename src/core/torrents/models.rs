@@ -132,8 +132,8 @@ fn a_torrent_that_is_dropped_can_be_had_again() {
                 turn.live_or(2, world.enliven(A)).await.unwrap();
             }),
             Box::pin(async move {
-                dropping.torrents.close(&A).await;
-                dropping.torrents.close(&A).await;
+                dropping.torrents.close_unread(&A).await;
+                dropping.torrents.close_unread(&A).await;
             }),
         ]);
     });

@@ -17,12 +17,18 @@ export const onTokenWanted = (ask) => { wanted = ask; };
 let kept = null;
 try { kept = sessionStorage.getItem(KEY); } catch { /* a browser that keeps nothing still works for one page */ }
 
+// Why a token is asked for, while it is. What is kept is wrong then, and must not be shown again and again: after so many
+// wrong ones the server hears nobody at this address, and no other page and player there either.
+let refused = null;
+
 export function keepToken(token) {
   kept = token;
+  refused = null;
   try { sessionStorage.setItem(KEY, token); } catch { /* as above */ }
 }
 
 async function send(method, path, options = {}) {
+  if (refused) throw refused;
   const headers = { ...options.headers };
   if (kept) headers.Authorization = `Bearer ${kept}`;
   return fetch(path, { method, ...options, headers, cache: 'no-store', credentials: 'omit' });
@@ -61,6 +67,7 @@ export async function follow(tell, state) {
     } catch (problem) {
       // To look is allowed to everybody, unless there is a token; and to be too often wrong about that one is refused.
       if ([401, 429].includes(problem.status)) {
+        refused = problem;
         await wanted(kept === null ? '' : problem.message);
         wait = 250;
         continue;

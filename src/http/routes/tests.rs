@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -522,11 +523,7 @@ async fn what_a_request_names_reaches_the_library() {
 async fn what_makes_no_sense_is_refused_before_anything_is_opened() {
     let world = world();
     let other = format!("magnet:?xt=urn:btih:{}", hash(77));
-    let many = vec!["tr=http://1.1.1.1/a".to_owned(); 1]
-        .into_iter()
-        .chain((0..20).map(|i| format!("tr=http://1.1.1.1/{i}")))
-        .collect::<Vec<_>>()
-        .join("&");
+    let many: Vec<_> = (0..21).map(|i| format!("tr=http://1.1.1.1/{i}")).collect();
     for target in [
         "/stream/proxy/zz".to_owned(),
         "/stream/proxy/..".to_owned(),
@@ -538,7 +535,10 @@ async fn what_makes_no_sense_is_refused_before_anything_is_opened() {
         format!("{}?tr=file:///etc/passwd", path()),
         format!("{}?tr=", path()),
         format!("{}?force=maybe", path()),
-        format!("{}?{many}", path()),
+        format!("{}?file=%5B", path()),
+        format!("/torrents/{HASH}/link?playlist=1&file=%7Ba"),
+        format!("{}?{}", path(), many.join("&")),
+        format!("{}?{}", path(), ["tr=http://1.1.1.1/a"; 21].join("&")),
         "/torrents/zz".to_owned(),
         format!("/torrents/{HASH}/link?valid=8d"),
         "/admin/failed-torrents?all=x".to_owned(),
@@ -931,11 +931,17 @@ async fn prometheus_reads_what_the_operator_wants_to_know() {
     assert!(!text.contains(&HASH.to_string()), "never a torrent");
 }
 
+/// A part of the description, where it is only named as well.
+fn described<'a>(part: &'a Json, all: &'a Json) -> &'a Json {
+    match part["$ref"].as_str() {
+        Some(name) => all.pointer(name.trim_start_matches('#')).expect("what is named is there"),
+        None => part,
+    }
+}
+
 /// Whether `value` is what `schema` describes; what does not fit, else.
 fn fits(value: &Json, schema: &Json, all: &Json) -> Result<(), String> {
-    if let Some(name) = schema["$ref"].as_str() {
-        return fits(value, all.pointer(name.trim_start_matches('#')).expect("a schema"), all);
-    }
+    let schema = described(schema, all);
     let names = |types: &Json| match types {
         Json::String(one) => vec![one.clone()],
         Json::Array(some) => some.iter().map(|one| one.as_str().expect("a name").to_owned()).collect(),
@@ -993,9 +999,9 @@ async fn the_server_does_what_its_description_says() {
                     continue;
                 }
                 let answer = world.ask(&method.to_uppercase(), &target, "").await;
-                let described = &operation["responses"][answer.status.to_string()];
-                assert!(described.is_object(), "{method} {target}: {} is not described", answer.status);
-                let schema = &described["content"]["application/json"]["schema"];
+                let response = described(&operation["responses"][answer.status.to_string()], &api);
+                assert!(response.is_object(), "{method} {target}: {} is not described", answer.status);
+                let schema = &response["content"]["application/json"]["schema"];
                 if schema.is_object() && method != "head" {
                     let body = serde_json::from_slice(&answer.body).expect("JSON");
                     fits(&body, schema, &api).unwrap_or_else(|wrong| panic!("{method} {target}: {wrong}"));
@@ -1005,6 +1011,28 @@ async fn the_server_does_what_its_description_says() {
         }
     }
     assert!(seen > 20, "the answers were looked at: {seen}");
+}
+
+/// Whoever makes a client of the description gets a name for each call, and a number that holds a film's length.
+#[test]
+fn the_description_is_fit_to_make_clients_of() {
+    let api: Json = serde_json::from_str(include_str!("../openapi.json")).expect("JSON");
+    let paths = api["paths"].as_object().expect("paths").values();
+    let operations: Vec<_> = paths.flat_map(|path| path.as_object().expect("methods").values()).collect();
+    let names: BTreeSet<_> = operations.iter().filter_map(|one| one["operationId"].as_str()).collect();
+    assert_eq!(names.len(), operations.len(), "{names:?}");
+    let long = ["bytes", "seconds", "length", "offset", "verified", "rate", "received"];
+    let mut seen = 0;
+    for (object, schema) in api["components"]["schemas"].as_object().expect("schemas") {
+        for (name, property) in schema["properties"].as_object().expect("properties") {
+            let number = property["type"].to_string().contains("integer");
+            if number && long.iter().any(|end| name.ends_with(end)) {
+                assert_eq!(property["format"], "int64", "{object}.{name}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 20, "the numbers were looked at: {seen}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use super::*;
 use crate::core::{
     reasons::Reason,
-    status::{Discovery, PeerReport, PeerState, Phase},
+    status::{Checking, Discovery, PeerReport, PeerState, Phase},
 };
 
 /// Two that choke, one that is silent, and as many as are said that refused.
@@ -102,6 +102,20 @@ fn metadata_and_first_piece_say_who_could_send_them() {
     insta::assert_snapshot!(words::describe(&choked), @"first piece of film.mkv: 2 peers connected, none unchoked us yet … 90s");
     let unnamed = Status { name: None, download_rate: 0, ..first };
     insta::assert_snapshot!(words::describe(&unnamed), @"first piece: 2 peers connected, 2 unchoked us, 1 sending … 90s");
+}
+
+#[test]
+fn what_is_being_checked_is_told_in_any_phase_and_not_at_every_percent() {
+    let checking = |done| Status { checking: Some(Checking { done, of: 3 << 30 }), ..Status::default() };
+    let of_a_file = Status { name: Some("film.mkv".into()), ..checking(1 << 30) };
+    let of_a_file = Status { elapsed: Duration::from_secs(12), ..of_a_file };
+    insta::assert_snapshot!(words::describe(&of_a_file), @"film.mkv: checking what is there already, 33% of 3.00 GiB … 12s");
+    insta::assert_snapshot!(words::describe_within(&of_a_file, 60), @"checking what is there already, 33% of 3.00 GiB … 12s");
+    let streaming = Status { checking: of_a_file.checking, ..streaming() };
+    insta::assert_snapshot!(words::describe(&streaming), @"film.mkv: checking what is there already, 33% of 3.00 GiB … 90s");
+    let mut pace = PlainPace::default();
+    let told = said(12, |status| pace.line(status), |now| checking((now.as_millis() as u64) << 18));
+    assert_eq!(times(&told), [1.0, 6.0, 11.0]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     core::{
         reasons,
-        status::{Phase, Status},
+        status::{Checking, Phase, Status},
     },
     ui::text::{self, Printable},
 };
@@ -23,7 +23,7 @@ pub fn describe_within(status: &Status, columns: usize) -> String {
     let clock = clock(status);
     let room = columns.saturating_sub(columns_of(&clock));
     let mut words = facts(status);
-    if columns_of(&words) > room && matches!(status.phase, Phase::FirstPiece | Phase::Streaming) {
+    if columns_of(&words) > room && names_the_file(status) {
         words = facts(&Status { name: None, ..status.clone() });
     }
     cut(&words, room) + &clock
@@ -31,6 +31,9 @@ pub fn describe_within(status: &Status, columns: usize) -> String {
 
 /// [`describe`] without the passing of time: it changes only when there is something new to say.
 pub fn facts(status: &Status) -> String {
+    if let Some(checking) = &status.checking {
+        return check(status, checking);
+    }
     let mut parts = match status.phase {
         Phase::Source => vec!["reading what the torrent is".to_owned()],
         Phase::Peers => discovery(status),
@@ -45,6 +48,19 @@ pub fn facts(status: &Status) -> String {
         Some(subject) => format!("{subject}: {}", parts.join(", ")),
         None => parts.join(", "),
     }
+}
+
+fn check(status: &Status, checking: &Checking) -> String {
+    let percent = part_of(checking.done, checking.of).unwrap_or(0);
+    let words = format!("checking what is there already, {percent}% of {}", text::size(checking.of));
+    match &status.name {
+        Some(name) => format!("{}: {words}", short(name)),
+        None => words,
+    }
+}
+
+fn names_the_file(status: &Status) -> bool {
+    status.checking.is_some() || matches!(status.phase, Phase::FirstPiece | Phase::Streaming)
 }
 
 /// At most so many columns: no character takes more than two.
@@ -78,14 +94,21 @@ pub fn summary(name: &str, bytes: u64, elapsed: Duration) -> String {
 
 /// Nothing flows right now.
 pub(super) fn is_waiting(status: &Status) -> bool {
-    status.phase != Phase::Streaming || (status.waiting_for_piece.is_some() && status.download_rate == 0)
+    status.phase != Phase::Streaming
+        || status.checking.is_some()
+        || (status.waiting_for_piece.is_some() && status.download_rate == 0)
 }
 
 /// How much of the stream has been delivered, once its length is known.
 pub(super) fn percent(status: &Status) -> Option<u8> {
-    let total = status.total.filter(|&total| total > 0)?;
+    part_of(status.delivered, status.total?)
+}
+
+/// In percent, unless it is part of nothing.
+fn part_of(part: u64, whole: u64) -> Option<u8> {
+    let percent = (u128::from(part.min(whole)) * 100).checked_div(whole.into())?;
     // At most 100, so that it always fits.
-    Some((u128::from(status.delivered.min(total)) * 100 / u128::from(total)) as u8)
+    Some(percent as u8)
 }
 
 /// "1.20 MiB/s, 2m 3s left"; nothing while the swarm is not needed because the disk has it all.
@@ -201,9 +224,11 @@ fn doing(status: &Status) -> Option<String> {
     Some(reasons::in_a_line(&status.peers)).filter(|words| !words.is_empty())
 }
 
-/// [`facts`] without what each peer does: a swarm in which some always come and go has always something new to say.
+/// [`facts`] without what each peer does, and how far a check is: a swarm in which some always come and go has always
+/// something new to say, and so has a check.
 pub(super) fn news(status: &Status) -> String {
-    facts(&Status { peers: Arc::default(), ..status.clone() })
+    let checking = status.checking.map(|checking| Checking { done: 0, ..checking });
+    facts(&Status { peers: Arc::default(), checking, ..status.clone() })
 }
 
 fn connected(status: &Status) -> String {

@@ -8,7 +8,7 @@ use std::{
 use tempfile::TempDir;
 
 use super::{
-    Torrent,
+    Run, Torrent,
     process::{self, Kill},
 };
 
@@ -24,14 +24,24 @@ impl Aria2 {
         Self::seeding_at(torrent, Ipv4Addr::LOCALHOST.into())
     }
 
-    /// Fails when aria2c is not installed: a test that is skipped in silence protects nobody.
     pub fn seeding_at(torrent: &Torrent, ip: IpAddr) -> Self {
+        Self::start(&["aria2c".to_owned()], torrent, ip, "20000-29999")
+    }
+
+    /// In the network that the program has for itself, where nobody else has the port.
+    pub fn seeding_beside(run: &Run, torrent: &Torrent, port: u16) -> Self {
+        Self::start(&run.inside(["aria2c"]), torrent, Ipv4Addr::LOCALHOST.into(), &port.to_string())
+    }
+
+    /// Fails when aria2c is not installed: a test that is skipped in silence protects nobody.
+    fn start(line: &[String], torrent: &Torrent, ip: IpAddr, ports: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         torrent.write_content(dir.path());
         let metainfo = dir.path().join("seeded.torrent");
         std::fs::write(&metainfo, torrent.metainfo()).unwrap();
-        let mut command = Command::new("aria2c");
+        let mut command = Command::new(&line[0]);
         command
+            .args(&line[1..])
             .args(["--no-conf", "--console-log-level=notice", "--summary-interval=0", "--enable-color=false"])
             .args([
                 "--enable-dht=false",
@@ -39,7 +49,7 @@ impl Aria2 {
                 "--bt-enable-lpd=false",
                 "--disable-ipv6=true",
             ])
-            .args(["--listen-port=20000-29999", "--file-allocation=none"])
+            .args([&format!("--listen-port={ports}"), "--file-allocation=none"])
             .args(["--check-integrity=true", "--seed-ratio=0.0", "--async-dns=false"])
             .arg(format!("--interface={ip}"))
             .arg(format!("--dir={}", dir.path().display()))

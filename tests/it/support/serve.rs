@@ -192,6 +192,11 @@ pub fn path(torrent: &Torrent) -> String {
 /// Runs a program of the machine in `dir`; its exit code, what it wrote to stdout and to stderr. Fails when it is not
 /// installed: a test that is skipped in silence protects nobody.
 pub async fn program(dir: &Path, line: &[&str]) -> (i32, Vec<u8>, String) {
+    program_within(PATIENCE, dir, line).await
+}
+
+/// As [`program`], for one that takes its time.
+pub async fn program_within(limit: Duration, dir: &Path, line: &[&str]) -> (i32, Vec<u8>, String) {
     let mut command = Command::new(line[0]);
     command.args(&line[1..]).current_dir(dir).stdin(Stdio::null());
     let name = line.join(" ");
@@ -199,10 +204,22 @@ pub async fn program(dir: &Path, line: &[&str]) -> (i32, Vec<u8>, String) {
     let child = process::spawn(&mut command);
     let child = child.unwrap_or_else(|error| panic!("{name}: {error}; is its package installed?"));
     let ran = WORLD.spawn_blocking(move || child.wait_with_output());
-    let output =
-        timeout(PATIENCE, ran).await.unwrap_or_else(|_| panic!("{name} did not end")).unwrap().unwrap();
+    let output = timeout(limit, ran).await.unwrap_or_else(|_| panic!("{name} did not end")).unwrap().unwrap();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     (output.status.code().unwrap_or(-1), output.stdout, told)
+}
+
+/// A program that is fetched from PyPI, where `.ci/run` and README put it: beside what Cargo builds. Fails when it is not
+/// there.
+pub fn fetched(package: &str, program: &str) -> String {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(package);
+    let found = place.join("bin").join(program);
+    let place = place.display();
+    assert!(
+        found.exists(),
+        "{package} is missing: python3 -m venv {place} && {place}/bin/pip install -r .ci/{package}.txt"
+    );
+    found.display().to_string()
 }
 
 /// As [`program`], which must succeed; what it wrote to stdout.

@@ -3,7 +3,10 @@
 use std::{
     fs::File,
     io::{BufReader, Read, Write},
-    os::unix::process::ExitStatusExt,
+    os::{
+        fd::OwnedFd,
+        unix::{net::UnixStream, process::ExitStatusExt},
+    },
     path::{Path, PathBuf},
     process::{ChildStdin, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -55,6 +58,14 @@ impl Sandbox {
     }
 
     /// Everything of this machine is below it.
+    /// With the whole of a torrent, and nobody who uses it.
+    pub async fn filled(torrent: &Torrent) -> Self {
+        let (sandbox, peer) = (Self::new(), super::Peer::serving(torrent).await);
+        let run = sandbox.stream(torrent.hex()).peer(peer.addr()).run().await;
+        run.code(0).delivered(torrent.content());
+        sandbox
+    }
+
     pub fn root(&self) -> &Path {
         self.root.path()
     }
@@ -179,6 +190,8 @@ pub enum Stdout {
     Capture,
     /// Read up to so many bytes, then the pipe is closed.
     CloseAfter(usize),
+    /// A socket, read up to so many bytes and then closed.
+    Socket(usize),
     /// A pipe that nobody reads.
     Unread,
     /// A file.
@@ -276,7 +289,7 @@ impl Invocation {
         self.under(["unshare", flags, "--"])
     }
 
-    /// Runs in a network of its own, which is nothing but a loopback; `nsenter` leads in.
+    /// Runs in a network of its own, which is nothing but a loopback; [`Run::inside`] leads in.
     pub fn in_own_network(self) -> Self {
         let flags = if rustix::process::geteuid().is_root() { "-n" } else { "-rn" };
         self.under(["unshare", flags, "--", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh"])
@@ -299,17 +312,24 @@ impl Invocation {
         self.under(["unshare", flags, "--", "sh", "-c", &mount, "sh"])
     }
 
+    /// Runs where names lead where this file of hosts says.
+    pub fn with_hosts(self, hosts: &Path) -> Self {
+        let flags = if rustix::process::geteuid().is_root() { "-m" } else { "-rm" };
+        let mount = format!("mount --bind '{}' /etc/hosts && exec \"$@\"", hosts.display());
+        self.under(["unshare", flags, "--", "sh", "-c", &mount, "sh"])
+    }
+
     pub async fn run(self) -> Finished {
         self.spawn().finish().await
     }
 
     pub fn spawn(mut self) -> Run {
         let mut command = self.command();
-        let terminal = self.attach_stdout(&mut command);
+        let ours = self.attach_stdout(&mut command);
         let keyboard = self.attended.then(|| attend(&mut command));
         let line = written(&command);
         let mut child = process::spawn(&mut command).unwrap_or_else(|error| panic!("{line}: {error}"));
-        // The command's own copy of a terminal or file would keep it open after the program's end.
+        // The command's own copy of a terminal, socket or file would keep it open after the program's end.
         drop(command);
         let run = Run::of(line, Pid::from_child(&child), self.root.clone());
         feed(child.stdin.take(), std::mem::take(&mut self.stdin));
@@ -318,8 +338,8 @@ impl Invocation {
             None => run.watch_stderr(child.stderr.take().expect("stderr is piped")),
         }
         *run.seen.keyboard.lock().unwrap() = keyboard;
-        match (terminal, child.stdout.take()) {
-            (Some(terminal), _) => run.watch_stdout(terminal, Stdout::Capture),
+        match (ours, child.stdout.take()) {
+            (Some(ours), _) => run.watch_stdout(ours, self.stdout),
             (None, Some(pipe)) => run.watch_stdout(pipe, self.stdout),
             (None, None) => run.watch_stdout(std::io::empty(), Stdout::Capture),
         }
@@ -358,7 +378,7 @@ impl Invocation {
         command
     }
 
-    /// Sets the standard output; gives our end of it when that is a terminal.
+    /// Sets the standard output; gives our end of it when that is a terminal or a socket.
     fn attach_stdout(&self, command: &mut Command) -> Option<File> {
         match &self.stdout {
             Stdout::File(path) => command.stdout(File::create(path).unwrap()),
@@ -366,6 +386,11 @@ impl Invocation {
                 let (ours, theirs) = open_terminal();
                 command.stdout(theirs);
                 return Some(ours);
+            }
+            Stdout::Socket(_) => {
+                let (ours, theirs) = UnixStream::pair().unwrap();
+                command.stdout(OwnedFd::from(theirs));
+                return Some(OwnedFd::from(ours).into());
             }
             _ => command.stdout(Stdio::piped()),
         };
@@ -474,7 +499,7 @@ impl Run {
         let seen = self.seen.clone();
         let limit = match mode {
             Stdout::Unread => 0,
-            Stdout::CloseAfter(len) => len,
+            Stdout::CloseAfter(len) | Stdout::Socket(len) => len,
             _ => usize::MAX,
         };
         std::thread::spawn(move || {
@@ -535,6 +560,18 @@ impl Run {
 
     pub fn pid(&self) -> i32 {
         self.seen.pid.as_raw_nonzero().get()
+    }
+
+    /// The same command line, but in this program's network.
+    pub fn inside<A: AsRef<str>>(&self, line: impl IntoIterator<Item = A>) -> Vec<String> {
+        let pid = self.pid().to_string();
+        let mut enter: Vec<_> = ["nsenter", "-t", &pid, "-n"].map(str::to_owned).into();
+        if !rustix::process::geteuid().is_root() {
+            enter.extend(["-U", "--preserve-credentials"].map(str::to_owned));
+        }
+        enter.push("--".to_owned());
+        enter.extend(line.into_iter().map(|word| word.as_ref().to_owned()));
+        enter
     }
 
     pub fn has_ended(&self) -> bool {

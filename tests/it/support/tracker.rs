@@ -19,6 +19,8 @@ use super::{
 pub enum Answer {
     /// These peers.
     Peers(Vec<SocketAddr>),
+    /// Nobody, and by no means to be asked again for half an hour.
+    Later,
     /// A failure with this reason.
     Failure(String),
     /// HTTP 500.
@@ -117,6 +119,10 @@ fn announce_of(request: &Request) -> Option<Announce> {
 fn http_reply(answer: &Answer) -> Reply {
     match answer {
         Answer::Peers(peers) => Reply::Body(peer_list(peers)),
+        Answer::Later => {
+            let fields = [("interval", Value::Int(1800)), ("min interval", Value::Int(1800))];
+            Reply::Body(Value::dict(fields.into_iter().chain([("peers", Value::Bytes(Vec::new()))])).encode())
+        }
         Answer::Failure(reason) => {
             Reply::Body(Value::dict([("failure reason", reason.as_str().into())]).encode())
         }

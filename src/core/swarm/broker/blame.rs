@@ -42,11 +42,6 @@ impl Blame {
         self.cases.contains_key(&piece)
     }
 
-    /// The pieces that wait for one.
-    pub fn open(&self) -> impl Iterator<Item = u32> + '_ {
-        self.cases.keys().copied()
-    }
-
     /// Whether nothing is left to be found out.
     pub fn is_settled(&self) -> bool {
         self.cases.is_empty()

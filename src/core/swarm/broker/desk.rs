@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{
     blame::{Blame, Digests},
-    peers::{Asked, Peer},
+    peers::{Asked, Peer, seconds},
     picker::{Head, Plan, Scene, look, pick_urgent},
     pieces::{Ask, BLOCK, Block, Geometry, Partial, PeerKey, Place},
 };
@@ -35,8 +35,11 @@ const CHOKED: Duration = Duration::from_secs(1);
 /// One that has choked us for this long may do so for good: most clients look for somebody else to unchoke every 10 s, and
 /// at random every 30.
 const CHOKED_OUT: Duration = Duration::from_secs(30);
-/// This many times slower than the fastest is too slow to bring evidence.
-const VERY_SLOW: f64 = 16.0;
+/// This many times slower than the fastest is too slow to bring evidence: at this pace a bad piece of 4 MiB, from a swarm of
+/// 1 MB/s, holds a reader up for half a minute, and a stall is a minute.
+const VERY_SLOW: f64 = 8.0;
+/// Whoever brings evidence has this much time beside, for the first round trip and what it was asked before.
+const SETTLING_IN: Duration = Duration::from_secs(3);
 /// Late blocks are asked of a second peer as long as no more than this many for each peer came twice, while little is
 /// known of anybody: a newcomer is asked for four, and its guessed rate is wrong for about half of them,
 const FREE_REPEATS: u64 = 2;
@@ -274,13 +277,12 @@ impl Desk {
     pub fn leave(&mut self, key: PeerKey, now: Instant) {
         let Some(peer) = self.peers.remove(&key) else { return };
         self.remember(key, &peer);
-        for Asked { block, .. } in peer.asks {
-            if let Some(partial) = self.partials.get_mut(&block.piece) {
-                partial.unask(block.index, key);
+        // More than it owes: of what came and was to be taken, the link's end may have come first.
+        for partial in self.partials.values_mut() {
+            if partial.forget(key) {
                 self.plan.settled = 0;
             }
         }
-        self.partials.values_mut().for_each(|partial| partial.forget(key));
         // librqbit may have got all of a piece, or not; whoever left may have seen that it was bad.
         self.hash_all(|partial| !partial.hashing && partial.is_full());
         self.fill_all(now);
@@ -504,7 +506,7 @@ impl Desk {
         if asked {
             self.trust_again(key, now);
         }
-        let partial = self.partials.get(&block.piece);
+        let partial = self.partials.get(&block.piece).filter(|_| !(self.have)(block.piece));
         let welcome = |partial: &Partial| {
             !matches!(partial.place(block.index), Place::Here(_))
                 && !partial.hashing
@@ -565,16 +567,14 @@ impl Desk {
 
     /// A piece was hashed: whether it is right, and the digests of its blocks if they were asked for or it is bad.
     pub fn hashed(&mut self, piece: u32, right: bool, digests: &Digests, now: Instant) {
-        // The verdict on a copy that was given up meanwhile says nothing about the one that is coming.
-        if self.partials.get(&piece).is_some_and(|partial| !(partial.hashing && partial.is_full())) {
-            return;
-        }
+        // A piece stays as it is while it is hashed; without one, the question was only who had lied.
+        let hashed = self.partials.get(&piece).filter(|partial| partial.hashing && partial.is_full());
         if right {
-            let senders = self.partials.get(&piece).map(Partial::senders).unwrap_or_default();
+            let senders = hashed.map(Partial::senders).unwrap_or_default();
             let liars = self.blame.acquit(piece, digests, &senders);
             self.completed(piece, now);
             self.convict(liars, now);
-        } else {
+        } else if hashed.is_some() {
             self.blame_for(piece, digests, now);
             self.refresh(now);
         }
@@ -628,14 +628,14 @@ impl Desk {
     }
 
     /// One peer alone brings the next copy of a bad piece, so that its blocks tell who lied: one that did not fail to
-    /// before, that is not suspected unless the others are very slow, and the fastest of these.
+    /// before, or the longest ago, that is not suspected unless the others are very slow, and the fastest of these.
     fn choose_parole(&mut self, piece: u32, now: Instant) {
         let Some(partial) = self.partials.get(&piece) else { return };
         let able = || self.peers.iter().filter(|(_, peer)| peer.is_open() && peer.has.contains(piece));
         let fastest = able().map(|(_, peer)| peer.pace(now)).fold(0.0, f64::max);
         let rank = |key: PeerKey, peer: &Peer| {
             let pace = peer.pace(now);
-            (!partial.was_tried(key), !peer.suspect && pace * VERY_SLOW > fastest, pace)
+            (std::cmp::Reverse(partial.tried(key)), !peer.suspect && pace * VERY_SLOW > fastest, pace)
         };
         let best = able().max_by(|(one_key, one), (other_key, other)| {
             let order = rank(**one_key, one).partial_cmp(&rank(**other_key, other));
@@ -654,7 +654,7 @@ impl Desk {
                 peer.cancel(block, now);
             }
         }
-        partial.reset(parole);
+        partial.reset(parole, now);
         self.plan.settled = 0;
         for key in partial.awaited().to_vec() {
             let Some(peer) = self.peers.get_mut(&key) else { continue };
@@ -799,15 +799,31 @@ impl Desk {
         self.pieces_that(are).into_iter().for_each(|piece| self.hash(piece));
     }
 
+    /// Puts somebody else on parole where whoever is does not bring the piece. What is being hashed stays as it is: it may
+    /// be verified at any moment.
     fn renew_parole(&mut self, now: Instant) {
-        let idle = |key: PeerKey| {
-            self.peers.get(&key).is_none_or(|peer| !peer.is_open() || peer.rate.silent(now) > CHOKED * 3)
-        };
-        let mut pieces = self.pieces_that(|partial| partial.parole.is_some_and(idle));
-        let unguarded =
-            |piece: &u32| self.partials.get(piece).is_some_and(|partial| partial.parole.is_none());
-        pieces.extend(self.blame.open().filter(unguarded));
-        pieces.into_iter().for_each(|piece| self.choose_parole(piece, now));
+        let failing = self.partials.iter().filter(|(piece, partial)| {
+            let unguarded = partial.parole.is_none() && self.blame.is_open(**piece);
+            !partial.hashing && (unguarded || self.fails_parole(**piece, partial, now))
+        });
+        let failing: BTreeSet<u32> = failing.map(|(piece, _)| *piece).collect();
+        failing.into_iter().for_each(|piece| self.choose_parole(piece, now));
+    }
+
+    /// Whether the peer on parole is gone, silent, or takes far longer than another one would. With each turn there is more
+    /// time, so that nobody who only seems to be fast can cut everybody else's short for ever.
+    fn fails_parole(&self, piece: u32, partial: &Partial, now: Instant) -> bool {
+        let Some((key, since, turns)) = partial.on_parole(now) else { return false };
+        let Some(peer) = self.peers.get(&key).filter(|peer| peer.is_open()) else { return true };
+        if peer.rate.silent(now) > SETTLING_IN {
+            return true;
+        }
+        let able =
+            |(other, peer): &(&PeerKey, &Peer)| **other != key && peer.is_open() && peer.has.contains(piece);
+        let rates = self.peers.iter().filter(able).filter_map(|(_, peer)| peer.rate(now));
+        let fastest = rates.fold(0.0, f64::max);
+        let elsewhere = seconds(f64::from(self.geometry.piece_bytes(piece)) / fastest * VERY_SLOW);
+        since > (SETTLING_IN + elsewhere) * (1 + turns)
     }
 
     /// librqbit hashes what it got at once; a full piece that it does not verify in time is hashed here.
@@ -936,6 +952,31 @@ impl Desk {
             partial.ask(Ask { index: block.index, of: key, at: now, expected });
         }
         self.order(key, Order::Ask(block));
+    }
+}
+
+#[cfg(all(test, feature = "models"))]
+impl Desk {
+    /// Whether nobody owes anybody anything.
+    pub fn is_at_rest(&self) -> bool {
+        let owes = |peer: &Peer| !peer.asks.is_empty() || peer.is_wanted();
+        self.partials.is_empty() && self.adopted.is_empty() && !self.peers.values().any(owes)
+    }
+
+    /// What a peer is asked for.
+    pub fn asked(&self, key: PeerKey) -> BTreeSet<Block> {
+        let asks = self.peers.get(&key).map(|peer| peer.asks.iter().map(|asked| asked.block));
+        asks.into_iter().flatten().collect()
+    }
+
+    /// What counts as asked for or as owed is so by links that are there.
+    pub fn assert_sound(&self) {
+        for (piece, partial) in &self.partials {
+            let links = partial.held().iter().map(|(link, _)| link).chain(partial.awaited());
+            for link in partial.asks().iter().map(|ask| &ask.of).chain(links) {
+                assert!(self.peers.contains_key(link), "{link:?} is gone: {}", self.describe(*piece));
+            }
+        }
     }
 }
 

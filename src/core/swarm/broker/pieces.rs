@@ -1,6 +1,8 @@
 //! A piece on its way: which of its blocks are missing, asked for or on disk, who sent them, and which of librqbit's
 //! requests wait for it.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 pub use crate::core::metainfo::BLOCK;
@@ -124,8 +126,12 @@ pub struct Partial {
     mixed: bool,
     /// Only this peer may be asked: an earlier copy was bad.
     pub parole: Option<PeerKey>,
-    /// Who was on parole before and did not bring it.
+    /// Since when.
+    parole_since: Option<Instant>,
+    /// Who was on parole before and did not bring it, the latest last.
     tried: Vec<PeerKey>,
+    /// How often somebody was.
+    turns: u32,
     /// Its hash is being looked at.
     pub hashing: bool,
     /// The links on which librqbit asked for some of it.
@@ -148,7 +154,9 @@ impl Partial {
             sole: None,
             mixed: false,
             parole: None,
+            parole_since: None,
             tried: Vec::new(),
+            turns: 0,
             hashing: false,
             awaited: Vec::new(),
             full_since: None,
@@ -298,10 +306,13 @@ impl Partial {
         self.held.len() < before
     }
 
-    /// A link is gone: its requests, and librqbit's on it.
-    pub fn forget(&mut self, link: PeerKey) {
+    /// A link is gone: what was asked of its peer, and librqbit's requests on it. Whether anything was asked.
+    pub fn forget(&mut self, link: PeerKey) -> bool {
         self.held.retain(|(other, _)| *other != link);
         self.awaited.retain(|other| *other != link);
+        let asked: Vec<u32> = self.asks.extract_if(.., |ask| ask.of == link).map(|ask| ask.index).collect();
+        asked.iter().for_each(|index| self.settle(*index));
+        !asked.is_empty()
     }
 
     /// librqbit asks for some of it on a link.
@@ -330,20 +341,33 @@ impl Partial {
         self.places.iter().filter_map(here).collect()
     }
 
-    /// Whether a peer was on parole before and did not bring it.
-    pub fn was_tried(&self, peer: PeerKey) -> bool {
-        self.tried.contains(&peer)
+    /// When among all others a peer was on parole, now or before, and did not bring it.
+    pub fn tried(&self, peer: PeerKey) -> Option<usize> {
+        if self.parole == Some(peer) {
+            return Some(self.tried.len());
+        }
+        self.tried.iter().position(|tried| *tried == peer)
     }
 
-    /// The copy on disk was bad: all over again.
-    pub fn reset(&mut self, parole: Option<PeerKey>) {
-        self.tried.extend(self.parole);
+    /// How long the peer on parole has been, and how many others were before.
+    pub fn on_parole(&self, now: Instant) -> Option<(PeerKey, Duration, u32)> {
+        Some((self.parole?, now - self.parole_since?, self.turns))
+    }
+
+    /// The copy on disk was bad, or does not come: all over again.
+    pub fn reset(&mut self, parole: Option<PeerKey>, now: Instant) {
+        if let Some(before) = self.parole {
+            self.tried.retain(|tried| *tried != before);
+            self.tried.push(before);
+            self.turns += 1;
+        }
         self.places.fill(Place::Missing);
         self.asks.clear();
         (self.cursor, self.missing, self.here) = (0, self.places.len() as u32, 0);
         // What librqbit was given of the bad copy it will hash again on disk, and the copy there will be a good one.
         (self.sole, self.mixed) = (None, true);
-        (self.parole, self.hashing, self.full_since) = (parole, false, None);
+        (self.parole, self.parole_since) = (parole, parole.map(|_| now));
+        (self.hashing, self.full_since) = (false, None);
     }
 }
 
@@ -408,7 +432,7 @@ mod tests {
         assert_eq!((partial.remaining(), partial.missing()), (1, 1));
         partial.arrive(1, A);
         assert!(partial.is_full());
-        partial.reset(Some(B));
+        partial.reset(Some(B), now);
         assert_eq!((partial.remaining(), partial.first_missing(), partial.parole), (2, Some(0), Some(B)));
     }
 }

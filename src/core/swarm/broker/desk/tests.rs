@@ -403,6 +403,105 @@ fn of_several_senders_of_a_bad_piece_the_liar_is_found_by_a_copy_of_one_peer() {
 }
 
 #[test]
+fn a_copy_that_is_being_hashed_stays_as_it_is_when_whoever_brought_it_chokes_or_leaves() {
+    for leaves in [false, true] {
+        let mut table = Table::new();
+        let (liar, honest, _next) = (table.seed(), table.seed(), table.seed());
+        table.bad_piece_of(liar, honest);
+        table.reader();
+        let alone = table.desk.partials[&0].parole.unwrap();
+        for index in 0..BLOCKS {
+            table.deliver(alone, block(0, index));
+        }
+        match leaves {
+            true => table.desk.leave(alone, table.now),
+            false => table.desk.choked(alone, table.now),
+        }
+        table.desk.take_actions();
+        table.pass(Duration::from_millis(50));
+        let is_asked_for = |table: &Table| {
+            table.desk.peers.keys().any(|key| table.open_asks(*key).iter().any(|asked| asked.piece == 0))
+        };
+        let copy = &table.desk.partials[&0];
+        assert!(copy.is_full() && copy.hashing && !is_asked_for(&table), "it is all there");
+        table.verify(0);
+        table.desk.hashed(0, true, &vec![0, 1, 2, 3], table.now);
+        table.pass(Duration::from_millis(50));
+        assert!(!is_asked_for(&table), "it is verified");
+        assert!(!table.desk.partials.contains_key(&0) && !table.desk.adopted.contains(&0));
+    }
+}
+
+#[test]
+fn nothing_is_written_over_a_verified_piece() {
+    let mut table = Table::new();
+    let key = table.seed();
+    table.want(key, block(3, 0));
+    table.verify(3);
+    assert_eq!(table.desk.arrived(key, block(3, 0), table.now), Arrival::Drop);
+}
+
+#[test]
+fn whoever_brings_evidence_far_too_slowly_makes_way_and_gets_more_time_the_next_time() {
+    let mut table = Table::new();
+    let (liar, honest) = (table.seed(), table.seed());
+    // 64 KiB in 100 ms, again and again.
+    for piece in 4..12 {
+        for index in 0..BLOCKS {
+            table.want(honest, block(piece, index));
+        }
+        table.now += Duration::from_millis(100);
+        for index in 0..BLOCKS {
+            table.deliver(honest, block(piece, index));
+        }
+        table.verify(piece);
+        table.desk.completed(piece, table.now);
+    }
+    let drips = table.seed();
+    table.bad_piece_of(liar, honest);
+    table.desk.leave(liar, table.now);
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        // Nobody else lets us ask for a moment.
+        table.desk.choked(honest, table.now);
+        table.pass(Duration::from_millis(50));
+        table.desk.unchoked(honest, table.now);
+        assert_eq!(table.desk.partials[&0].parole, Some(drips));
+        let began = table.now;
+        while table.desk.partials[&0].parole == Some(drips) {
+            assert!(table.now - began < Duration::from_secs(60));
+            let next = table.open_asks(drips).into_iter().find(|asked| asked.piece == 0);
+            // Never silent for so long that it would be given up for that.
+            if let Some(next) = next.filter(|next| next.index + 1 < BLOCKS) {
+                table.deliver(drips, next);
+            }
+            for _ in 0..28 {
+                table.pass(Duration::from_millis(100));
+                if table.desk.partials[&0].parole != Some(drips) {
+                    break;
+                }
+            }
+        }
+        assert_eq!(table.desk.partials[&0].parole, Some(honest));
+        held.push(table.now - began);
+    }
+    assert!(held[0] > SETTLING_IN && held[0] < SETTLING_IN * 3 / 2, "{held:?}");
+    assert!(held[1] > held[0] * 3 / 2, "{held:?}");
+}
+
+#[test]
+fn a_block_that_came_and_was_not_written_before_its_link_ended_is_asked_of_another() {
+    let mut table = Table::new();
+    table.reader();
+    let (one, other) = (table.seed(), table.choking_seed());
+    let first = table.asked(one)[0];
+    assert_eq!(table.desk.arrived(one, first, table.now), Arrival::Take);
+    table.desk.leave(one, table.now);
+    table.desk.unchoked(other, table.now);
+    assert!(table.open_asks(other).contains(&first), "{}", table.desk.describe(first.piece));
+}
+
+#[test]
 fn interest_is_shown_once_and_only_where_a_peer_has_what_is_needed() {
     let mut table = Table::new();
     let useless = table.desk.join(SocketAddr::from(([127, 0, 0, 9], 1)), table.now);
