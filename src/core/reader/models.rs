@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::core::{
     metainfo::tests::sample,
-    sync::models::{block_on, explore, memory_dir, shared, side_by_side},
+    sync::models::{block_on, explore_in_time, memory_dir, shared, side_by_side},
 };
 
 const PAYLOAD: &[u8; 30] = b"0123456789abcdefghijABCDEFGHIJ";
@@ -14,6 +14,11 @@ const PAYLOAD: &[u8; 30] = b"0123456789abcdefghijABCDEFGHIJ";
 pub(crate) fn torrent(dir: &std::path::Path) -> Torrent {
     let content = Arc::new(Content::open(dir, Arc::new(sample(10, &[30], PAYLOAD))));
     content.set_len(0, 30).unwrap();
+    torrent_of(content)
+}
+
+/// What readers share of this torrent.
+pub(crate) fn torrent_of(content: Arc<Content>) -> Torrent {
     Torrent {
         content,
         playheads: Arc::default(),
@@ -46,11 +51,12 @@ impl Opened {
         self.content().complete(piece);
     }
 
-    fn read(&self, range: Range<u64>) -> Result<Vec<u8>, Error> {
+    /// Reads a range, at most so many bytes at a time.
+    pub(crate) fn read(&self, range: Range<u64>, at_a_time: usize) -> Result<Vec<u8>, Error> {
         let mut reader = self.reader(range);
         let mut all = Vec::new();
         block_on(async {
-            while let Some(bytes) = reader.chunk(7).await? {
+            while let Some(bytes) = reader.chunk(at_a_time).await? {
                 all.extend_from_slice(&bytes);
             }
             Ok(all)
@@ -58,22 +64,15 @@ impl Opened {
     }
 }
 
-/// A clock for the readers' patience, which never runs out here.
-fn with_clock(model: fn()) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let _clock = runtime.enter();
-    explore(model);
-}
-
 #[test]
 fn no_reader_sleeps_through_its_piece() {
-    with_clock(|| {
+    explore_in_time(|_| {
         let (_dir, opened) = bench();
         let [one, other, left] = shared(opened);
         let [brings, brings_too] = [left.clone(), left.clone()];
         side_by_side([
-            Box::new(move || assert_eq!(one.read(0..30).unwrap(), PAYLOAD)),
-            Box::new(move || assert_eq!(other.read(5..25).unwrap(), PAYLOAD[5..25])),
+            Box::new(move || assert_eq!(one.read(0..30, 7).unwrap(), PAYLOAD)),
+            Box::new(move || assert_eq!(other.read(5..25, 7).unwrap(), PAYLOAD[5..25])),
             Box::new(move || [1, 0].iter().for_each(|piece| brings.arrive(*piece))),
             Box::new(move || brings_too.arrive(2)),
         ]);
@@ -84,13 +83,13 @@ fn no_reader_sleeps_through_its_piece() {
 
 #[test]
 fn no_reader_outlives_its_torrent() {
-    with_clock(|| {
+    explore_in_time(|_| {
         let (_dir, opened) = bench();
         let [one, other, left] = shared(opened);
         let brings = left.clone();
         side_by_side([
-            Box::new(move || drop(one.read(0..30).unwrap_err())),
-            Box::new(move || drop(other.read(0..20))),
+            Box::new(move || drop(one.read(0..30, 7).unwrap_err())),
+            Box::new(move || drop(other.read(0..20, 7))),
             Box::new(move || brings.arrive(0)),
             Box::new(move || drop(left.torrent.ended.send_replace(Some(Error::Cancelled)))),
         ]);

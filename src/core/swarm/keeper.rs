@@ -26,6 +26,7 @@ use super::{
     broker::{Broker, Opened as Brokered},
     metainfo::torrent_file,
     relay::Relay,
+    seconds::Seconds,
     session::SwarmSession,
     steering::steer,
     storage::ContentFactory,
@@ -40,7 +41,6 @@ use crate::core::{
 
 /// How often counts are refreshed and librqbit's state is looked at.
 const TICK: Duration = Duration::from_millis(250);
-const TICKS_A_SECOND: u32 = (1000 / TICK.as_millis()) as u32;
 /// How often librqbit asks the relay; each time is one small exchange on loopback.
 const RELAY_INTERVAL: Duration = Duration::from_secs(3);
 
@@ -218,7 +218,7 @@ impl Keeper {
     async fn watch(&mut self, torrent: &Arc<ManagedTorrent>) -> Turn {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut rates, mut round_ends) = (Rates::default(), Instant::now() + self.keeping.round);
+        let (mut rates, mut round_ends) = (Rates::new(), Instant::now() + self.keeping.round);
         let written = self.keeping.content.written();
         loop {
             tokio::select! {
@@ -282,7 +282,7 @@ impl Keeper {
         let redialled = are(&[PeerState::Connecting]);
         let sending =
             linked.iter().filter(|peer| peer.received > 0 && peer.state != PeerState::Banned).count();
-        let each = rates.is_second().then(|| self.each_of(&linked));
+        let each = rates.seconds.begins().then(|| self.each_of(&linked));
         let download_rate = rates.down.of(self.keeping.content.written());
         let upload_rate = rates.up.of(snapshot.uploaded_bytes);
         let wanted = self.keeping.wanted.borrow().clone();
@@ -362,20 +362,17 @@ fn failure(torrent: &ManagedTorrent) -> Option<String> {
 }
 
 /// What is measured from tick to tick.
-#[derive(Default)]
 struct Rates {
     down: Rate,
     up: Rate,
     /// The percentage that was logged last.
     told: u64,
-    ticks: u32,
+    seconds: Seconds,
 }
 
 impl Rates {
-    /// Once a second, from the first tick on.
-    fn is_second(&mut self) -> bool {
-        self.ticks = self.ticks.wrapping_add(1);
-        self.ticks % TICKS_A_SECOND == 1
+    fn new() -> Self {
+        Rates { down: Rate::default(), up: Rate::default(), told: 0, seconds: Seconds::of(TICK) }
     }
 }
 

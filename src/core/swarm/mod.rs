@@ -7,6 +7,7 @@
 pub mod metainfo;
 pub mod trackers;
 
+mod accept;
 mod announces;
 mod bencode;
 mod broker;
@@ -17,6 +18,7 @@ mod lobby;
 mod relay;
 mod schedule;
 mod search;
+mod seconds;
 mod session;
 mod steering;
 mod storage;

@@ -19,7 +19,10 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
-use super::broker::{Broker, Tunnel};
+use super::{
+    accept,
+    broker::{Broker, Tunnel},
+};
 
 /// librqbit sends one short request and waits for the answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
@@ -68,8 +71,8 @@ impl Relay {
         let path = url.path().to_owned();
         let tunnel = broker.tunnel(listener.local_addr()?);
         let server = tokio::spawn(async move {
-            // An accept that fails (no descriptors left) is tried again at librqbit's next announce.
-            while let Ok((stream, _)) = listener.accept().await {
+            loop {
+                let (stream, _) = accept::next(|| listener.accept()).await;
                 let _ = timeout(REQUEST_TIMEOUT, answer(stream, &path, &peers)).await;
             }
         });

@@ -35,6 +35,7 @@ use super::{
     dialer::Dialer,
     handshake::{self, Greeted, Offer, Unhelpful},
     lobby::{Guest, Guests, Lobby, Seen},
+    seconds::Seconds,
     trackers::{Announcer, Answer, Pace, Transfer, Unanswered},
     verdict::{Evidence, judge},
 };
@@ -59,7 +60,6 @@ const REDIAL_AFTER: Duration = Duration::from_secs(3);
 const MAX_DIALS: u32 = 4;
 /// How often counts are refreshed and redials looked at.
 const TICK: Duration = Duration::from_millis(200);
-const TICKS_A_SECOND: u32 = (1000 / TICK.as_millis()) as u32;
 /// Without a route to anywhere and without an answer, this long is enough to say so.
 const OFFLINE_AFTER: Duration = Duration::from_secs(5);
 
@@ -275,7 +275,7 @@ struct Hunt<'a> {
     /// Failed, or named nobody: worth another question in the next round.
     again: HashSet<Url>,
     heard: HashSet<Url>,
-    ticks: u32,
+    seconds: Seconds,
     began: Instant,
 }
 
@@ -310,7 +310,7 @@ impl<'a> Hunt<'a> {
             failed: HashSet::new(),
             again: HashSet::new(),
             heard: HashSet::new(),
-            ticks: 0,
+            seconds: Seconds::of(TICK),
             began: Instant::now(),
         }
     }
@@ -546,9 +546,8 @@ impl<'a> Hunt<'a> {
     }
 
     fn report(&mut self, seen: &Evidence) {
-        self.ticks = self.ticks.wrapping_add(1);
         // Thousands may be known.
-        let each = (self.ticks % TICKS_A_SECOND == 1).then(|| self.peers().into());
+        let each = self.seconds.begins().then(|| self.peers().into());
         let asked = self.search.tiers.iter().take(self.round as usize).map(Vec::len).sum();
         self.status.send_modify(|status| {
             status.phase = if seen.peers_greeted > 0 { Phase::Metadata } else { Phase::Peers };

@@ -26,7 +26,7 @@ impl StorageFactory for ContentFactory {
     type Storage = ContentStorage;
 
     fn create(&self, _: &ManagedTorrentShared, _: &TorrentMetadata) -> anyhow::Result<ContentStorage> {
-        Ok(ContentStorage { exchange: self.0.clone(), content: self.0.content().clone(), checking: true })
+        Ok(ContentStorage::new(self.0.clone(), true))
     }
 
     /// librqbit keeps a bit field between adds only for what it takes for its own file system storage.
@@ -47,6 +47,11 @@ pub struct ContentStorage {
 }
 
 impl ContentStorage {
+    /// Over what is exchanged; `checking` until the start-up check is over.
+    pub fn new(exchange: Arc<Exchange>, checking: bool) -> Self {
+        ContentStorage { content: exchange.content().clone(), exchange, checking }
+    }
+
     /// Claimed pieces are hashed before anybody gets their bytes; during the check, what is not there is an error.
     fn admit(&self, file: usize, offset: u64, len: u64) -> anyhow::Result<()> {
         if self.checking {
@@ -74,15 +79,13 @@ impl TorrentStorage for ContentStorage {
         self.content.read_at(file, offset, buf).context("reading")
     }
 
-    fn pwrite_all(&self, file: usize, offset: u64, buf: &[u8]) -> anyhow::Result<()> {
-        self.pwrite_all_vectored(file, offset, [IoSlice::new(buf), IoSlice::new(&[])]).map(|_| ())
+    /// What librqbit is given is on disk before; what it says is late, and may be of a bad copy that a good one replaced.
+    fn pwrite_all(&self, _: usize, _: u64, _: &[u8]) -> anyhow::Result<()> {
+        Ok(())
     }
 
-    fn pwrite_all_vectored(&self, file: usize, offset: u64, bufs: [IoSlice<'_>; 2]) -> anyhow::Result<usize> {
-        if self.exchange.is_written(file, offset) {
-            return Ok(bufs.iter().map(|buf| buf.len()).sum());
-        }
-        self.content.write_at(file, offset, bufs).context("writing")
+    fn pwrite_all_vectored(&self, _: usize, _: u64, bufs: [IoSlice<'_>; 2]) -> anyhow::Result<usize> {
+        Ok(bufs.iter().map(|buf| buf.len()).sum())
     }
 
     fn remove_file(&self, _: usize, _: &Path) -> anyhow::Result<()> {
@@ -98,11 +101,7 @@ impl TorrentStorage for ContentStorage {
     }
 
     fn take(&self) -> anyhow::Result<Box<dyn TorrentStorage>> {
-        Ok(Box::new(ContentStorage {
-            exchange: self.exchange.clone(),
-            content: self.content.clone(),
-            checking: false,
-        }))
+        Ok(Box::new(ContentStorage::new(self.exchange.clone(), false)))
     }
 
     fn on_piece_completed(&self, piece: ValidPieceIndex) -> anyhow::Result<()> {

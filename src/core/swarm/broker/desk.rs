@@ -939,5 +939,30 @@ impl Desk {
     }
 }
 
+#[cfg(all(test, feature = "models"))]
+impl Desk {
+    /// Whether nobody owes anybody anything.
+    pub fn is_at_rest(&self) -> bool {
+        let owes = |peer: &Peer| !peer.asks.is_empty() || peer.is_wanted();
+        self.partials.is_empty() && self.adopted.is_empty() && !self.peers.values().any(owes)
+    }
+
+    /// What a peer is asked for.
+    pub fn asked(&self, key: PeerKey) -> BTreeSet<Block> {
+        let asks = self.peers.get(&key).map(|peer| peer.asks.iter().map(|asked| asked.block));
+        asks.into_iter().flatten().collect()
+    }
+
+    /// What counts as asked for or as owed is so by links that are there.
+    pub fn assert_sound(&self) {
+        for (piece, partial) in &self.partials {
+            let links = partial.held().iter().map(|(link, _)| link).chain(partial.awaited());
+            for link in partial.asks().iter().map(|ask| &ask.of).chain(links) {
+                assert!(self.peers.contains_key(link), "{link:?} is gone: {}", self.describe(*piece));
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

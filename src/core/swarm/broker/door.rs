@@ -24,7 +24,7 @@ use crate::core::{
     settings::SwarmSettings,
     source::InfoHash,
     swarm::{
-        handshake,
+        accept, handshake,
         lobby::{KEPT, Seen},
         wire::Hello,
     },
@@ -69,18 +69,14 @@ impl Door {
         let mut visits = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, address)) => {
-                        let ticket = Porch::enter(&porch, address.ip());
-                        let visit = Visit { address, us: self.peer_id, librqbit, floor: floor.clone() };
-                        visits.spawn(async move {
-                            let Err(error) = visit.receive(stream, ticket).await;
-                            tracing::debug!("peer {address}, which dialled us: {error}");
-                        });
-                    }
-                    // No descriptors left, most likely: the next look may find some.
-                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-                },
+                (stream, address) = accept::next(|| self.listener.accept()) => {
+                    let ticket = Porch::enter(&porch, address.ip());
+                    let visit = Visit { address, us: self.peer_id, librqbit, floor: floor.clone() };
+                    visits.spawn(async move {
+                        let Err(error) = visit.receive(stream, ticket).await;
+                        tracing::debug!("peer {address}, which dialled us: {error}");
+                    });
+                }
                 Some(_) = visits.join_next() => {}
             }
         }

@@ -22,6 +22,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
+    blame::Digests,
     desk::{Action, Desk, Order, Tally},
     index::Indexes,
     picker::Head,
@@ -32,7 +33,7 @@ use crate::core::{
     content::Content,
     playhead::{Playhead, Playheads},
     status::{Milestone, PeerReport, Timeline},
-    sync::{Mutex, lock},
+    sync::{Mutex, beside, lock},
 };
 
 /// How often the desk looks at the clock: a tenth of what a waiting reader notices.
@@ -44,8 +45,7 @@ const REDIALS: usize = 8;
 /// One torrent's exchange of blocks.
 pub struct Exchange {
     geometry: Geometry,
-    desk: Mutex<Desk>,
-    links: Mutex<HashMap<PeerKey, UnboundedSender<Order>>>,
+    office: Mutex<Office>,
     content: Arc<Content>,
     runtime: Handle,
     counters: Arc<Counters>,
@@ -57,6 +57,13 @@ pub struct Exchange {
     pub peer_exchange: bool,
     /// When what first happened.
     pub timeline: Arc<Timeline>,
+}
+
+/// The desk, and the way to those who carry out its orders. An order goes out before anybody else says something: a request
+/// that overtook its predecessor's cancellation would be one that the peer forgets and the desk believes in.
+struct Office {
+    desk: Desk,
+    links: HashMap<PeerKey, UnboundedSender<Order>>,
 }
 
 /// Bytes of blocks, over all torrents.
@@ -71,7 +78,8 @@ pub struct Counters {
 }
 
 impl Exchange {
-    /// For a torrent; `runtime` is where all that it does is spawned.
+    /// For a torrent; `runtime` is where all that it does is spawned: one thread, so that no link speaks between another's
+    /// block and the writing of it.
     pub fn new(
         content: Arc<Content>,
         runtime: Handle,
@@ -85,8 +93,7 @@ impl Exchange {
         let have = move |piece| there.verified().contains(piece) || there.is_claimed(piece);
         Arc::new(Exchange {
             geometry,
-            desk: Mutex::new(Desk::new(geometry, Box::new(have))),
-            links: Mutex::default(),
+            office: Mutex::new(Office { desk: Desk::new(geometry, Box::new(have)), links: HashMap::new() }),
             content,
             runtime,
             counters,
@@ -114,46 +121,34 @@ impl Exchange {
 
     /// Says something to the desk, and has done what it orders.
     pub fn tell<R>(self: &Arc<Self>, say: impl FnOnce(&mut Desk, Instant) -> R) -> R {
-        let (said, actions) = {
-            let mut desk = lock(&self.desk);
-            let said = say(&mut desk, Instant::now());
-            (said, desk.take_actions())
+        let (said, hashes) = {
+            let mut office = lock(&self.office);
+            let said = say(&mut office.desk, Instant::now());
+            (said, office.give_orders())
         };
-        for action in actions {
-            match action {
-                Action::Link(key, order) => self.order(key, order),
-                Action::Hash { piece, digests } => self.hash(piece, digests),
-            }
-        }
+        hashes.into_iter().for_each(|(piece, digests)| self.hash(piece, digests));
         said
     }
 
-    fn order(&self, key: PeerKey, order: Order) {
-        if let Some(link) = lock(&self.links).get(&key) {
-            // A link that is ending has nothing to do any more.
-            let _ = link.send(order);
-        }
+    fn hash(self: &Arc<Self>, piece: u32, digests: bool) {
+        let (exchange, content) = (self.clone(), self.content.clone());
+        let check = move || content.check(piece, digests);
+        beside(&self.runtime, check, move |hashed| exchange.judge(piece, hashed));
     }
 
-    fn hash(self: &Arc<Self>, piece: u32, digests: bool) {
-        let exchange = self.clone();
-        self.runtime.spawn(async move {
-            let content = exchange.content.clone();
-            let hashed = tokio::task::spawn_blocking(move || content.check(piece, digests)).await;
-            let (right, digests) = match hashed {
-                Ok(Ok(hashed)) => hashed,
-                // The keeper sees it, and ends the torrent.
-                Ok(Err(error)) => return exchange.fail_reading(Block { piece, index: 0 }, error),
-                Err(_) => return,
-            };
-            if right {
-                exchange.timeline.pass(Milestone::Piece);
-                exchange.content.complete(piece);
-            } else {
-                tracing::debug!("torrent {}: piece {piece} is bad", exchange.content.metainfo().info_hash);
-            }
-            exchange.tell(|desk, now| desk.hashed(piece, right, &digests, now));
-        });
+    fn judge(self: &Arc<Self>, piece: u32, hashed: io::Result<(bool, Digests)>) {
+        let (right, digests) = match hashed {
+            Ok(hashed) => hashed,
+            // The keeper sees it, and ends the torrent.
+            Err(error) => return self.fail_reading(Block { piece, index: 0 }, error),
+        };
+        if right {
+            self.timeline.pass(Milestone::Piece);
+            self.content.complete(piece);
+        } else {
+            tracing::debug!("torrent {}: piece {piece} is bad", self.content.metainfo().info_hash);
+        }
+        self.tell(|desk, now| desk.hashed(piece, right, &digests, now));
     }
 
     /// A block that is on disk cannot be read.
@@ -167,58 +162,55 @@ impl Exchange {
         self.tell(|desk, now| desk.completed(piece, now));
     }
 
-    /// Whether librqbit need not write this part of a file: the broker did, or the piece is verified.
-    pub fn is_written(&self, file: usize, offset: u64) -> bool {
-        self.is_here(self.geometry.block_at(self.content.metainfo().files[file].offset + offset))
-    }
-
     /// Whether a block is on disk, right or not.
     pub fn is_here(&self, block: Block) -> bool {
-        self.content.verified().contains(block.piece) || lock(&self.desk).is_here(block)
+        // In this order: a piece is verified before the desk forgets it.
+        lock(&self.office).desk.is_here(block) || self.content.verified().contains(block.piece)
     }
 
     /// A new link; its orders come out of the receiver.
     pub fn join(self: &Arc<Self>, address: SocketAddr) -> (PeerKey, UnboundedReceiver<Order>) {
         let (sender, orders) = unbounded_channel();
-        let key = lock(&self.desk).join(address, Instant::now());
-        lock(&self.links).insert(key, sender);
+        let mut office = lock(&self.office);
+        let key = office.desk.join(address, Instant::now());
+        office.links.insert(key, sender);
         (key, orders)
     }
 
     /// The link is gone.
     pub fn leave(self: &Arc<Self>, key: PeerKey) {
-        lock(&self.links).remove(&key);
+        lock(&self.office).links.remove(&key);
         self.tell(|desk, now| desk.leave(key, now));
     }
 
     /// Whether a peer sent bad blocks.
     pub fn is_banned(&self, address: SocketAddr) -> bool {
-        lock(&self.desk).is_banned(address)
+        lock(&self.office).desk.is_banned(address)
     }
 
     /// Whether whoever dials us from there is not let in.
     pub fn turns_away(&self, address: SocketAddr) -> bool {
-        lock(&self.desk).turns_away(address)
+        lock(&self.office).desk.turns_away(address)
     }
 
     /// Every peer on a link, and those that are banned.
     pub fn peers(&self) -> Vec<PeerReport> {
-        lock(&self.desk).peers(Instant::now())
+        lock(&self.office).desk.peers(Instant::now())
     }
 
     /// Whether a reader waits and nobody is there who might bring what it waits for.
     pub fn is_deserted(&self) -> bool {
-        lock(&self.desk).is_deserted(Instant::now())
+        lock(&self.office).desk.is_deserted(Instant::now())
     }
 
     /// Everybody who can be dialled and brought something, the most first.
     pub fn bringers(&self) -> Vec<SocketAddr> {
-        lock(&self.desk).bringers()
+        lock(&self.office).desk.bringers()
     }
 
     /// Says in the log what became of the bytes that came.
     pub fn sum_up(&self) {
-        let Tally { taken, wasted, bad } = lock(&self.desk).tally();
+        let Tally { taken, wasted, bad } = lock(&self.office).desk.tally();
         let info_hash = self.content.metainfo().info_hash;
         tracing::debug!("torrent {info_hash}: {taken} bytes came, {wasted} more in vain, {bad} of them bad");
     }
@@ -240,26 +232,27 @@ impl Exchange {
 
     /// Follows the readers and the clock until the handle is dropped.
     pub fn follow(self: &Arc<Self>, playheads: Arc<Playheads>) -> AbortOnDropHandle<()> {
-        let exchange = self.clone();
-        AbortOnDropHandle::new(self.runtime.spawn(async move {
-            let mut moved = playheads.follow();
-            let mut indexes = Indexes::default();
-            let mut ticks = interval(TICK);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                let heads = playheads.snapshot();
-                let wanted = indexes.wanted(&exchange, &heads);
-                exchange.tell(|desk, now| {
-                    desk.set_heads(exchange.heads(heads), now);
-                    desk.set_indexes(wanted, now);
-                });
-                tokio::select! {
-                    // Its sender lives as long as the playheads do.
-                    _ = moved.changed() => {}
-                    _ = ticks.tick() => exchange.tell(|desk, now| desk.tick(now)),
-                }
+        AbortOnDropHandle::new(self.runtime.spawn(self.clone().heed(playheads)))
+    }
+
+    pub(super) async fn heed(self: Arc<Self>, playheads: Arc<Playheads>) {
+        let mut moved = playheads.follow();
+        let mut indexes = Indexes::default();
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let heads = playheads.snapshot();
+            let wanted = indexes.wanted(&self, &heads);
+            self.tell(|desk, now| {
+                desk.set_heads(self.heads(heads), now);
+                desk.set_indexes(wanted, now);
+            });
+            tokio::select! {
+                // Its sender lives as long as the playheads do.
+                _ = moved.changed() => {}
+                _ = ticks.tick() => self.tell(|desk, now| desk.tick(now)),
             }
-        }))
+        }
     }
 
     fn heads(&self, playheads: Vec<(u64, Playhead)>) -> Vec<Head> {
@@ -271,6 +264,26 @@ impl Exchange {
             pace: head.pace,
         };
         playheads.into_iter().map(head).collect()
+    }
+}
+
+impl Office {
+    /// Has done what the desk orders of the links; what is to be hashed is left to the caller, and with the digests of its
+    /// blocks or not.
+    fn give_orders(&mut self) -> Vec<(u32, bool)> {
+        let mut hashes = Vec::new();
+        for action in self.desk.take_actions() {
+            match action {
+                Action::Link(key, order) => {
+                    if let Some(link) = self.links.get(&key) {
+                        // A link that is ending has nothing to do any more.
+                        let _ = link.send(order);
+                    }
+                }
+                Action::Hash { piece, digests } => hashes.push((piece, digests)),
+            }
+        }
+        hashes
     }
 }
 

@@ -11,7 +11,6 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroU32,
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
 };
 
 use bytes::BytesMut;
@@ -27,6 +26,7 @@ use self::{
     link::{Far, Link},
 };
 use super::{
+    accept,
     dialer::Dialer,
     handshake::{self, within},
     lobby::Lobby,
@@ -50,6 +50,8 @@ pub(crate) mod fuzzing;
 mod index;
 mod line;
 mod link;
+#[cfg(all(test, feature = "models"))]
+mod models;
 mod outbox;
 mod peers;
 mod picker;
@@ -227,11 +229,9 @@ async fn serve(listener: TcpListener, floor: Arc<Floor>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => drop(connections.spawn(attend(stream, floor.clone()))),
-                // No descriptors left, most likely: the next look may find some.
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            },
+            (stream, _) = accept::next(|| listener.accept()) => {
+                connections.spawn(attend(stream, floor.clone()));
+            }
             Some(_) = connections.join_next() => {}
         }
     }
