@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{
+    MOST_NAMED,
     dialer::Dialer,
     handshake::{self, Greeted, Offer, Unhelpful},
     lobby::{Guest, Guests, Lobby, Seen},
@@ -52,8 +53,6 @@ use crate::core::{
 const DIALS: usize = 64;
 /// Peers that dialled us and are talked to at once.
 const GUESTS: usize = 32;
-/// Addresses remembered; a swarm's DHT can name thousands, and a lying one any number.
-const MAX_PEERS: usize = 2000;
 /// A peer that failed is tried again after this, doubled each time.
 const REDIAL_AFTER: Duration = Duration::from_secs(3);
 /// Times a peer is dialled.
@@ -356,7 +355,7 @@ impl<'a> Hunt<'a> {
         if peer.port() == 0 || !self.searcher.dialer.may_dial(peer) {
             return;
         }
-        let is_room = self.seen.len() < MAX_PEERS;
+        let is_room = self.seen.len() < MOST_NAMED;
         match self.seen.entry(peer) {
             // Whom the DHT named first and a tracker as well, the tracker named.
             Entry::Occupied(mut known) if known.get().origin.is_public() => known.get_mut().origin = origin,

@@ -19,6 +19,7 @@ use super::{
     desk::{Arrival, Order},
     discretion::Discretion,
     exchange::Exchange,
+    hearsay::Share,
     line::{Line, Source, read, send},
     outbox::Outbox,
     pieces::{Block, PeerKey},
@@ -78,8 +79,8 @@ pub struct Link {
     hello: Hello,
     road: Option<Box<dyn Road>>,
     discretion: Discretion,
-    /// The number under which the peer wants lists of peers.
-    their_ut_pex: Option<u8>,
+    /// Whom the peer may tell librqbit of.
+    share: Share,
     /// The peer said something since its handshake.
     spoke: bool,
     /// The connection to the peer; none while it is to be reached anew.
@@ -150,7 +151,7 @@ impl Link {
             hello: far.hello,
             road: far.road,
             discretion,
-            their_ut_pex: None,
+            share: Share::new(now),
             spoke: !far.heard.is_empty(),
             peer: Some(far.line),
             missing: None,
@@ -444,7 +445,7 @@ impl Link {
                 self.note(hello_of(payload));
                 self.introduce(payload)
             }
-            Frame::Extended(OUR_UT_PEX, list) => instead(OUR_UT_PEX, self.discretion.list(list)),
+            Frame::Extended(OUR_UT_PEX, list) => instead(OUR_UT_PEX, self.named(list).map(Cow::Owned)),
             Frame::KeepAlive | Frame::Unknown => Fate::Swallow,
             _ => Fate::Pass,
         })
@@ -452,12 +453,17 @@ impl Link {
 
     fn note(&mut self, words: Words) {
         let key = self.key;
-        self.their_ut_pex = words.ut_pex.or(self.their_ut_pex);
         self.exchange.tell(|desk, _| {
             words.queue.into_iter().for_each(|queue| desk.queues(key, queue));
             words.client.into_iter().for_each(|client| desk.introduces(key, client));
             words.port.into_iter().for_each(|port| desk.listens_at(key, port));
         });
+    }
+
+    /// What of a peer's list of peers librqbit may hear.
+    fn named(&mut self, list: &[u8]) -> Option<Vec<u8>> {
+        let list = self.discretion.list(list)?;
+        self.exchange.hearsay.news(&list, &mut self.share, Instant::now())
     }
 
     /// What becomes of a peer's extended hello: librqbit knows one that comes back.
@@ -559,11 +565,15 @@ impl Link {
             return Ok(Some(frame));
         }
         Ok(match parse(&frame)? {
-            Frame::Extended(0, payload) if !self.discretion.is_lenient() => {
+            Frame::Extended(0, _) if !self.said.is_introduced() && self.discretion.is_lenient() => {
+                Some(frame)
+            }
+            Frame::Extended(0, payload) if !self.said.is_introduced() => {
                 let hello = self.discretion.said(payload).ok_or(Malformed)?;
                 Some(wire::extended(0, &hello).into())
             }
-            Frame::Extended(number, list) if Some(number) == self.their_ut_pex => {
+            Frame::Extended(_, message) if is_metadata(message) => Some(frame),
+            Frame::Extended(number, list) => {
                 self.discretion.list(list).map(|list| wire::extended(number, &list).into())
             }
             _ => Some(frame),
@@ -628,8 +638,6 @@ struct Words {
     client: Option<String>,
     /// Where it listens.
     port: Option<u16>,
-    /// Its number for lists of peers.
-    ut_pex: Option<u8>,
 }
 
 fn hello_of(payload: &[u8]) -> Words {
@@ -639,11 +647,6 @@ fn hello_of(payload: &[u8]) -> Words {
         #[serde(borrow)]
         v: Option<&'a [u8]>,
         p: Option<u64>,
-        m: Option<Messages>,
-    }
-    #[derive(serde::Deserialize)]
-    struct Messages {
-        ut_pex: Option<u64>,
     }
     let Some((hello, _)) = bencode::decode::<Hello<'_>>(payload) else { return Words::default() };
     let name = |v| String::from_utf8_lossy(v).chars().filter(|c| !c.is_control()).take(MOST_NAME).collect();
@@ -651,8 +654,17 @@ fn hello_of(payload: &[u8]) -> Words {
         queue: hello.reqq.map(|queue| queue as usize),
         client: hello.v.map(name).filter(|name: &String| !name.is_empty()),
         port: hello.p.and_then(|port| u16::try_from(port).ok()),
-        ut_pex: hello.m.and_then(|m| u8::try_from(m.ut_pex?).ok()).filter(|number| *number != 0),
     }
+}
+
+/// Whether librqbit speaks of metadata (BEP 9) and not of peers. The number does not tell: it is the peer's choice, in a hello
+/// that librqbit may read otherwise than we do.
+fn is_metadata(message: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Message {
+        msg_type: Option<u64>,
+    }
+    bencode::decode::<Message>(message).is_some_and(|(message, _)| message.msg_type.is_some())
 }
 
 #[cfg(test)]

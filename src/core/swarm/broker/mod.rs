@@ -47,6 +47,7 @@ mod discretion;
 mod door;
 mod exchange;
 pub(crate) mod fuzzing;
+mod hearsay;
 mod index;
 mod line;
 mod link;
