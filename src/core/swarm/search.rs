@@ -34,7 +34,7 @@ use url::Url;
 use super::{
     MOST_NAMED,
     dialer::Dialer,
-    handshake::{self, Greeted, Offer, Unhelpful},
+    handshake::{self, Greeted, Offer, Patience, Unhelpful},
     lobby::{Guest, Guests, Lobby, Seen},
     seconds::Seconds,
     trackers::{Announcer, Answer, Pace, Transfer, Unanswered},
@@ -258,10 +258,14 @@ struct Hunt<'a> {
     guests: Guests,
     /// Guests that are talked to.
     hosting: usize,
+    /// Whether others wait for their places.
+    guests_wait: watch::Sender<bool>,
     tally: Arc<Tally>,
     /// Every peer.
     seen: HashMap<SocketAddr, Known>,
     queue: VecDeque<(SocketAddr, u32)>,
+    /// Whether peers wait to be dialled until others are done with.
+    peers_wait: watch::Sender<bool>,
     later: Vec<(Instant, SocketAddr, u32)>,
     dialling: usize,
     dials: HashMap<SocketAddr, u32>,
@@ -291,6 +295,7 @@ impl<'a> Hunt<'a> {
             searcher,
             guests: searcher.lobby.expect(search.info_hash),
             hosting: 0,
+            guests_wait: watch::Sender::new(false),
             search,
             status,
             dht,
@@ -298,6 +303,7 @@ impl<'a> Hunt<'a> {
             tally: Arc::new(Tally { timeline: status.borrow().timeline.clone(), ..Tally::default() }),
             seen: HashMap::new(),
             queue: VecDeque::new(),
+            peers_wait: watch::Sender::new(false),
             later: Vec::new(),
             dialling: 0,
             dials: HashMap::new(),
@@ -326,6 +332,7 @@ impl<'a> Hunt<'a> {
         let (peers_by, data_by) = (self.began + waits.peer_timeout, self.began + waits.timeout);
         loop {
             self.dial();
+            self.tell_of_the_crowd();
             tokio::select! {
                 Some(news) = self.news.join_next() => {
                     if let Some(found) = self.hear(news) {
@@ -395,18 +402,28 @@ impl<'a> Hunt<'a> {
             self.dialling += 1;
             self.dials.insert(peer, dials + 1);
             self.note(peer, PeerState::Connecting, None);
-            let call = self.call();
+            let call = self.call(&self.peers_wait);
             self.news.spawn(async move { News::Dialled(peer, call.make(peer).await) });
         }
     }
 
     fn host(&mut self, guest: Guest) {
         self.hosting += 1;
-        let (call, peer) = (self.call(), guest.address);
+        let (call, peer) = (self.call(&self.guests_wait), guest.address);
         self.news.spawn(async move { News::Visited(peer, call.answer(guest).await) });
     }
 
-    fn call(&self) -> Call {
+    /// Whoever is talked to in vain gives way when others wait.
+    fn tell_of_the_crowd(&self) {
+        for (crowd, waits) in [
+            (&self.peers_wait, !self.queue.is_empty()),
+            (&self.guests_wait, self.hosting == GUESTS && self.guests.are_waiting()),
+        ] {
+            crowd.send_if_modified(|crowded| std::mem::replace(crowded, waits) != waits);
+        }
+    }
+
+    fn call(&self, crowd: &watch::Sender<bool>) -> Call {
         Call {
             dialer: self.searcher.dialer.clone(),
             info_hash: self.search.info_hash,
@@ -415,7 +432,7 @@ impl<'a> Hunt<'a> {
             want_info: self.search.want_info,
             tally: self.tally.clone(),
             lobby: self.searcher.lobby.clone(),
-            enough: self.enough.clone(),
+            patience: Patience { enough: self.enough.clone(), crowded: crowd.subscribe() },
         }
     }
 
@@ -603,15 +620,14 @@ struct Call {
     want_info: bool,
     tally: Arc<Tally>,
     lobby: Lobby,
-    /// Somebody was first.
-    enough: CancellationToken,
+    patience: Patience,
 }
 
 impl Call {
     async fn make(self, peer: SocketAddr) -> Result<Option<Vec<u8>>, Unhelpful> {
         let mut greeted = tokio::select! {
             greeted = self.greet(peer) => greeted?,
-            () = self.enough.cancelled() => return Err(Unhelpful::Late),
+            () = self.patience.enough.cancelled() => return Err(Unhelpful::Late),
         };
         self.tally.greet(peer);
         let info = self.info(&mut greeted).await;
@@ -654,7 +670,7 @@ impl Call {
         };
         self.tally.talking.fetch_add(1, Relaxed);
         let offer = Offer { peer_exchange: self.peer_exchange };
-        let info = greeted.fetch_info(self.info_hash, offer, &self.enough, progress).await;
+        let info = greeted.fetch_info(self.info_hash, offer, &self.patience, progress).await;
         self.tally.talking.fetch_sub(1, Relaxed);
         info.map(Some)
     }

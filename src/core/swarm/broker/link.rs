@@ -25,12 +25,13 @@ use super::{
     pieces::{Block, PeerKey},
     redial::{Redial, Road, Step},
     said::Said,
+    wishes::{Insatiable, Wish, Wishes, is_metadata, metadata_wanted},
 };
 use crate::core::{
     status::Milestone,
     swarm::{
         bencode,
-        handshake::{self, OUR_UT_PEX},
+        handshake::{self, OUR_UT_METADATA, OUR_UT_PEX},
         wire::{self, Frame, Hello, MAX_FRAME, Malformed, frame_len, parse},
     },
 };
@@ -97,6 +98,8 @@ pub struct Link {
     from_librqbit: BytesMut,
     to_peer: Outbox,
     to_librqbit: Outbox,
+    /// What the peer wants of librqbit.
+    wishes: Wishes,
     /// What librqbit is to be given from disk.
     answers: VecDeque<Block>,
     read_size: usize,
@@ -163,6 +166,7 @@ impl Link {
             from_librqbit: BytesMut::new(),
             to_peer: Outbox::default(),
             to_librqbit: Outbox::default(),
+            wishes: Wishes::default(),
             answers: VecDeque::new(),
             read_size: READ.start,
             heard: now,
@@ -342,6 +346,7 @@ impl Link {
             line.reset();
         }
         self.missing.get_or_insert_with(Instant::now);
+        self.wishes.forget();
         (self.from_peer, self.to_peer) = (BytesMut::new(), Outbox::default());
         self.exchange.tell(|desk, now| desk.severed(key, now));
     }
@@ -441,10 +446,21 @@ impl Link {
                     .filter(|block| tell.tell(|desk, now| desk.arrived(key, *block, now)) == Arrival::Take);
                 block.map_or(Fate::Swallow, |block| Fate::Take(block, at + 13..at + 13 + len as usize))
             }
+            Frame::Request(piece, begin, len) => self.wish(Wish::Block(piece, begin, len))?,
+            Frame::Cancel(piece, begin, len) => {
+                self.wishes.remove(Wish::Block(piece, begin, len));
+                Fate::Swallow
+            }
             Frame::Extended(0, payload) => {
                 self.note(hello_of(payload));
                 self.introduce(payload)
             }
+            Frame::Extended(OUR_UT_METADATA, message) => match metadata_wanted(message) {
+                Some(piece) if !self.exchange.content().metainfo().private => {
+                    self.wish(Wish::Metadata(piece))?
+                }
+                _ => Fate::Swallow,
+            },
             Frame::Extended(OUR_UT_PEX, list) => instead(OUR_UT_PEX, self.named(list).map(Cow::Owned)),
             Frame::KeepAlive | Frame::Unknown => Fate::Swallow,
             _ => Fate::Pass,
@@ -458,6 +474,19 @@ impl Link {
             words.client.into_iter().for_each(|client| desk.introduces(key, client));
             words.port.into_iter().for_each(|port| desk.listens_at(key, port));
         });
+    }
+
+    /// What becomes of something that the peer wants of librqbit.
+    fn wish(&mut self, wish: Wish) -> Result<Fate, End> {
+        let at_once = self.wishes.add(wish).map_err(|Insatiable| End::Left("it wants more than it takes"))?;
+        Ok(if at_once { Fate::Instead(wish.frame()) } else { Fate::Swallow })
+    }
+
+    /// librqbit gave what it was asked for.
+    fn grant_the_next(&mut self) {
+        if let Some(wish) = self.wishes.answered() {
+            self.give(wish.frame());
+        }
     }
 
     /// What of a peer's list of peers librqbit may hear.
@@ -601,6 +630,14 @@ impl Link {
             Frame::Interested => tell.tell(|desk, _| desk.librqbit_is_interested(key, true)),
             Frame::NotInterested => tell.tell(|desk, _| desk.librqbit_is_interested(key, false)),
             Frame::KeepAlive => false,
+            Frame::Piece(..) => {
+                self.grant_the_next();
+                true
+            }
+            Frame::Extended(_, message) if is_metadata(message) => {
+                self.grant_the_next();
+                true
+            }
             _ => true,
         })
     }
@@ -655,16 +692,6 @@ fn hello_of(payload: &[u8]) -> Words {
         client: hello.v.map(name).filter(|name: &String| !name.is_empty()),
         port: hello.p.and_then(|port| u16::try_from(port).ok()),
     }
-}
-
-/// Whether librqbit speaks of metadata (BEP 9) and not of peers. The number does not tell: it is the peer's choice, in a hello
-/// that librqbit may read otherwise than we do.
-fn is_metadata(message: &[u8]) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Message {
-        msg_type: Option<u64>,
-    }
-    bencode::decode::<Message>(message).is_some_and(|(message, _)| message.msg_type.is_some())
 }
 
 #[cfg(test)]

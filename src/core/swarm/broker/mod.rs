@@ -66,6 +66,7 @@ mod simulations;
 mod simulator;
 mod socks;
 mod throttle;
+mod wishes;
 
 pub use door::Door;
 pub use exchange::Exchange;

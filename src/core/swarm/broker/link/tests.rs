@@ -455,6 +455,59 @@ async fn of_a_flood_of_addresses_librqbit_hears_what_an_honest_peer_might_have_s
     assert!(stage.is_carried(), "and that is all that it costs");
 }
 
+/// Frames that librqbit hears beside keep-alives, from the first on.
+async fn hears(stage: &Stage, frames: usize) -> Vec<Vec<u8>> {
+    loop {
+        let mut told = BytesMut::from(&stage.told.lock().unwrap()[..]);
+        let next = || frame_len(&told, MAX_FRAME).unwrap().map(|len| told.split_to(len).to_vec());
+        let heard: Vec<_> = std::iter::from_fn(next).filter(|frame| *frame != wire::KEEP_ALIVE).collect();
+        if heard.len() >= frames {
+            return heard;
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_libtorrent_asks_for_at_once_is_answered_in_full_but_for_what_it_takes_back() {
+    let (stage, mut line) = Stage::set();
+    let asked: Vec<_> = (0..500).map(|number| wire::request(0, number, 16)).collect();
+    line.write_all(&asked.concat()).await.unwrap();
+    // The last of them, which cannot have gone on yet.
+    line.write_all(&wire::cancel(0, 499, 16)).await.unwrap();
+    let heard = tokio::spawn(async move {
+        let mut heard = BytesMut::new();
+        while line.read_buf(&mut heard).await.unwrap() > 0 {}
+    });
+    let answer = [&wire::piece_head(0, 0, 16)[..], &[0; 16]].concat();
+    let mut answered = 0;
+    while answered < 499 {
+        let wanted = hears(&stage, answered + 1).await;
+        assert!(wanted.len() - answered <= 128, "{} at a time", wanted.len() - answered);
+        for _ in answered..wanted.len() {
+            stage.librqbit.send(answer.clone()).unwrap();
+        }
+        answered = wanted.len();
+    }
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(hears(&stage, 0).await, asked[..499]);
+    assert!(stage.is_carried());
+    heard.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_for_more_than_anybody_honest_is_left_and_librqbit_hears_little_of_it() {
+    let metadata = wire::extended(OUR_UT_METADATA, b"d8:msg_typei0e5:piecei0ee");
+    for wish in [wire::request(0, 0, 16_384).to_vec(), metadata] {
+        let (stage, mut line) = Stage::set();
+        let flooding = tokio::spawn(async move { while line.write_all(&wish).await.is_ok() {} });
+        let told = stage.told.clone();
+        assert_eq!(stage.link.await.unwrap().to_string(), "it wants more than it takes");
+        assert!(told.lock().unwrap().len() <= 128 * 64);
+        flooding.abort();
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn librqbit_is_told_no_address_of_a_visitor_and_we_remember_where_it_listens() {
     let (stage, mut line) = Stage::with(true, true);
