@@ -222,6 +222,18 @@ async fn peak(answer: Answer) -> f64 {
     peak
 }
 
+#[tokio::test]
+async fn peers_that_only_keep_the_line_alive_do_not_keep_a_search_from_the_others() {
+    let torrent = Torrent::single("kept waiting.bin", 256 * KIB).build();
+    // As many as are dialled at once.
+    let talkers = (0..64).map(|_| Peer::start(&torrent, Behaviour::ByteASecond));
+    let talkers = futures_util::future::join_all(talkers).await;
+    let good = Peer::serving(&torrent).await;
+    let sandbox = Sandbox::new();
+    let asked = talkers.iter().fold(sandbox.stream(torrent.hex()), |run, peer| run.peer(peer.addr()));
+    asked.peer(good.addr()).run().await.code(0).delivered(torrent.content());
+}
+
 /// What a peer can do wrong on the wire after a handshake that is in order.
 fn wire_crimes() -> Vec<Behaviour> {
     vec![

@@ -10,7 +10,8 @@ use librqbit_peer_protocol::Handshake;
 use sha1::{Digest, Sha1};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::timeout,
+    sync::watch,
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -30,11 +31,17 @@ const MAX_KEPT: usize = 64 * 1024;
 /// Bytes of one metadata piece (BEP 9).
 const METADATA_PIECE: usize = 16 * 1024;
 /// Our own number for `ut_metadata` messages. It is librqbit's, which may take the connection over.
-const OUR_UT_METADATA: u8 = librqbit_peer_protocol::MY_EXTENDED_UT_METADATA;
+pub const OUR_UT_METADATA: u8 = librqbit_peer_protocol::MY_EXTENDED_UT_METADATA;
 /// And for `ut_pex` messages.
 pub const OUR_UT_PEX: u8 = librqbit_peer_protocol::MY_EXTENDED_UT_PEX;
 /// Metadata pieces asked for at once: 256 KiB, one ordinary round trip's worth on a fast peer.
 const PIPELINE: usize = 16;
+
+/// Where others wait for its place, a peer has this long to come forward with metadata: somewhat more than one that says
+/// nothing at all.
+const HEAD_START: Duration = Duration::from_secs(10);
+/// And so much more for each piece that it brings: 16 KiB a second are less than any peer does that is worth the place.
+const A_PIECE: Duration = Duration::from_secs(1);
 
 /// Why a peer that answered was of no use.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +66,26 @@ impl From<&Unhelpful> for Reason {
             Unhelpful::Io(error) => error.into(),
             Unhelpful::Silent(why) => Reason::NoMetadata(why),
             Unhelpful::Protocol(_) | Unhelpful::Late => Reason::Other(unhelpful.to_string()),
+        }
+    }
+}
+
+/// How long a peer that gives metadata is listened to.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    /// Somebody else was faster.
+    pub enough: CancellationToken,
+    /// Others wait for its place.
+    pub crowded: watch::Receiver<bool>,
+}
+
+impl Patience {
+    /// Until others wait, but not before then.
+    async fn ends(&self, then: Instant) {
+        sleep_until(then).await;
+        // Where nobody is left to say so, nobody waits.
+        if self.crowded.clone().wait_for(|crowded| *crowded).await.is_err() {
+            std::future::pending().await
         }
     }
 }
@@ -142,6 +169,11 @@ fn hello_of(info_hash: InfoHash, peer_id: Id20) -> Hello {
     ours
 }
 
+/// A request for a piece of metadata.
+pub fn metadata_request(piece: u32) -> String {
+    format!("d8:msg_typei0e5:piecei{piece}ee")
+}
+
 /// Says a hello.
 pub async fn say(stream: &mut (impl AsyncWrite + Unpin), hello: &Hello) -> io::Result<()> {
     within(stream.write_all(hello)).await
@@ -182,18 +214,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Greeted<S> {
         Ok(within(self.stream.write_all(&wire::INTERESTED)).await?)
     }
 
-    /// Fetches the info dictionary; `progress` is told of every piece's bytes. Ends between two messages when `enough`.
+    /// Fetches the info dictionary; `progress` is told of every piece's bytes. Ends between two messages with `patience`.
     pub async fn fetch_info(
         &mut self,
         info_hash: InfoHash,
         offer: Offer,
-        enough: &CancellationToken,
+        patience: &Patience,
         progress: impl Fn(u64),
     ) -> Result<Vec<u8>, Unhelpful> {
         self.send(0, offer.hello().as_bytes()).await?;
         self.show_interest().await?;
+        let mut until = Instant::now() + HEAD_START;
         let mut assembly = loop {
-            if let (0, payload) = self.next_extended(enough).await? {
+            if let (0, payload) = self.next_extended(patience, until).await? {
                 break Assembly::from_hello(&payload)?;
             }
         };
@@ -202,10 +235,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Greeted<S> {
         }
         while !assembly.is_complete() {
             // Requests and rejections of the peer's own, and other extensions, are none of our business here.
-            if let (OUR_UT_METADATA, payload) = self.next_extended(enough).await?
+            if let (OUR_UT_METADATA, payload) = self.next_extended(patience, until).await?
                 && let Some(len) = assembly.take(&payload)?
             {
                 progress(len as u64);
+                until += A_PIECE;
                 self.ask(&mut assembly).await?;
             }
         }
@@ -223,7 +257,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Greeted<S> {
     }
 
     /// The next extended message: its number and payload. Nothing of it is lost when this is dropped midway.
-    async fn next_extended(&mut self, enough: &CancellationToken) -> Result<(u8, Vec<u8>), Unhelpful> {
+    async fn next_extended(
+        &mut self,
+        patience: &Patience,
+        until: Instant,
+    ) -> Result<(u8, Vec<u8>), Unhelpful> {
         loop {
             while let Some(message) = self.next_message()? {
                 let extended = match &message[4..] {
@@ -241,7 +279,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Greeted<S> {
                 read = within(self.stream.read_buf(&mut self.inbox)) => if read? == 0 {
                     return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
                 },
-                () = enough.cancelled() => return Err(Unhelpful::Late),
+                () = patience.enough.cancelled() => return Err(Unhelpful::Late),
+                () = patience.ends(until) => {
+                    return Err(Unhelpful::Silent("it took its time with metadata while others waited"));
+                }
             }
         }
     }
@@ -305,10 +346,10 @@ impl Assembly {
     }
 
     fn next_request(&mut self) -> Option<String> {
-        let request = format!("d8:msg_typei0e5:piecei{}ee", self.asked);
+        let next = self.asked as u32;
         let more = self.asked < self.have.len();
         self.asked += usize::from(more);
-        more.then_some(request)
+        more.then(|| metadata_request(next))
     }
 
     /// Takes a message; how many bytes it brought, if it was a piece.
@@ -351,6 +392,12 @@ mod tests {
         InfoHash::new(Sha1::digest(INFO).into())
     }
 
+    /// Without an end, unless others wait.
+    fn patience(crowded: bool) -> (watch::Sender<bool>, Patience) {
+        let (sender, crowded) = watch::channel(crowded);
+        (sender, Patience { enough: CancellationToken::new(), crowded })
+    }
+
     fn greeted<S>(stream: S) -> Greeted<S> {
         Greeted { stream, hello: [0; 68], kept: BytesMut::new(), inbox: BytesMut::new() }
     }
@@ -367,7 +414,8 @@ mod tests {
             theirs.read_to_end(&mut heard).await.unwrap();
         });
         let mut greeted = greeted(ours);
-        let result = greeted.fetch_info(hash(), OFFER, &CancellationToken::new(), |_| {}).await;
+        let (_crowd, patience) = patience(false);
+        let result = greeted.fetch_info(hash(), OFFER, &patience, |_| {}).await;
         drop(greeted);
         sink.await.unwrap();
         result
@@ -432,9 +480,9 @@ mod tests {
         let (number, payload) = hello(40_000);
         let said = [&bitfield[..], &wire::extended(number, &payload), &unchoke[..3]].concat();
         theirs.write_all(&said).await.unwrap();
-        let (mut greeted, enough) = (greeted(ours), CancellationToken::new());
-        enough.cancel();
-        let late = greeted.fetch_info(hash(), OFFER, &enough, |_| {}).await.unwrap_err();
+        let (mut greeted, (_crowd, patience)) = (greeted(ours), patience(false));
+        patience.enough.cancel();
+        let late = greeted.fetch_info(hash(), OFFER, &patience, |_| {}).await.unwrap_err();
         assert!(matches!(late, Unhelpful::Late), "{late}");
         let (_stream, heard) = greeted.into_parts();
         assert!(said.starts_with(&heard), "{heard:?}");
@@ -444,8 +492,46 @@ mod tests {
     async fn an_oversized_message_ends_it_before_memory_is_set_aside() {
         let (ours, mut theirs) = tokio::io::duplex(64);
         theirs.write_u32(u32::MAX).await.unwrap();
-        let error = greeted(ours).next_extended(&CancellationToken::new()).await.unwrap_err();
+        let (_crowd, patience) = patience(false);
+        let error = greeted(ours).next_extended(&patience, Instant::now()).await.unwrap_err();
         assert!(error.to_string().contains("oversized"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_only_keeps_the_line_alive_gives_way_to_others_and_to_nobody_else() {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 20);
+        let (crowd, patience) = patience(false);
+        let (number, payload) = hello(40_000);
+        theirs.write_all(&wire::extended(number, &payload)).await.unwrap();
+        let dribbling = tokio::spawn(async move {
+            while theirs.write_all(&wire::KEEP_ALIVE).await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+            }
+        });
+        let fetching = tokio::spawn(async move {
+            greeted(ours).fetch_info(hash(), OFFER, &patience, |_| {}).await.unwrap_err()
+        });
+        tokio::time::sleep(10 * HEAD_START).await;
+        assert!(!fetching.is_finished(), "nobody wants its place");
+        crowd.send(true).unwrap();
+        let error = fetching.await.unwrap();
+        assert!(matches!(error, Unhelpful::Silent(_)), "{error}");
+        dribbling.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_peer_that_brings_pieces_keeps_its_place_however_many_wait() {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 20);
+        let (_crowd, patience) = patience(true);
+        tokio::spawn(async move {
+            for (number, payload) in [hello(40_000), piece(0), piece(1), piece(2)] {
+                tokio::time::sleep(Duration::from_millis(2800)).await;
+                theirs.write_all(&wire::extended(number, &payload)).await.unwrap();
+            }
+            // It stays, as a peer would.
+            std::future::pending::<()>().await;
+        });
+        assert_eq!(greeted(ours).fetch_info(hash(), OFFER, &patience, |_| {}).await.unwrap(), INFO);
     }
 
     #[tokio::test(start_paused = true)]

@@ -130,6 +130,11 @@ impl Guest {
 }
 
 impl Guests {
+    /// Whether somebody waits to be seen.
+    pub fn are_waiting(&self) -> bool {
+        !self.guests.is_empty()
+    }
+
     /// The next one; for ever where nobody comes.
     pub async fn next(&mut self) -> Guest {
         match self.guests.recv().await {

@@ -31,6 +31,10 @@ pub use keeper::{KeeperGuard, Keeping};
 pub use search::{Found, Search};
 pub use session::{SwarmSession, Traffic};
 
+/// Addresses of one torrent that each way of finding peers may bring: a large swarm has thousands, a liar names any number,
+/// and neither we nor librqbit forget one.
+const MOST_NAMED: usize = 2000;
+
 /// How we name ourselves to trackers and peers; nothing for those who want no name.
 fn client_name(settings: &crate::core::settings::SwarmSettings) -> &'static str {
     if settings.anonymous { "" } else { concat!("swarmcat ", env!("CARGO_PKG_VERSION")) }

@@ -20,7 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use super::{
-    accept,
+    MOST_NAMED, accept,
     broker::{Broker, Tunnel},
 };
 
@@ -34,14 +34,11 @@ const MAX_REQUEST: usize = 8 * 1024;
 pub(super) struct NamedPeers(Mutex<Vec<SocketAddr>>);
 
 impl NamedPeers {
-    /// More peers are not kept: librqbit never forgets one either.
-    const MOST: usize = 2000;
-
     /// Takes in what is new.
     pub(super) fn learn(&self, peers: impl IntoIterator<Item = SocketAddr>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for peer in peers {
-            if known.len() < Self::MOST && !known.contains(&peer) {
+            if known.len() < MOST_NAMED && !known.contains(&peer) {
                 known.push(peer);
             }
         }

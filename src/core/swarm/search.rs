@@ -32,8 +32,9 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{
+    MOST_NAMED,
     dialer::Dialer,
-    handshake::{self, Greeted, Offer, Unhelpful},
+    handshake::{self, Greeted, Offer, Patience, Unhelpful},
     lobby::{Guest, Guests, Lobby, Seen},
     seconds::Seconds,
     trackers::{Announcer, Answer, Pace, Transfer, Unanswered},
@@ -54,8 +55,6 @@ const DIALS: usize = 64;
 const DIALS_AT_LEAST: usize = 8;
 /// Peers that dialled us and are talked to at once.
 const GUESTS: usize = 32;
-/// Addresses remembered; a swarm's DHT can name thousands, and a lying one any number.
-const MAX_PEERS: usize = 2000;
 /// A peer that failed is tried again after this, doubled each time.
 const REDIAL_AFTER: Duration = Duration::from_secs(3);
 /// Times a peer is dialled.
@@ -261,10 +260,14 @@ struct Hunt<'a> {
     guests: Guests,
     /// Guests that are talked to.
     hosting: usize,
+    /// Whether others wait for their places.
+    guests_wait: watch::Sender<bool>,
     tally: Arc<Tally>,
     /// Every peer.
     seen: HashMap<SocketAddr, Known>,
     queue: VecDeque<(SocketAddr, u32)>,
+    /// Whether peers wait to be dialled until others are done with.
+    peers_wait: watch::Sender<bool>,
     later: Vec<(Instant, SocketAddr, u32)>,
     dialling: usize,
     dials: HashMap<SocketAddr, u32>,
@@ -294,6 +297,7 @@ impl<'a> Hunt<'a> {
             searcher,
             guests: searcher.lobby.expect(search.info_hash),
             hosting: 0,
+            guests_wait: watch::Sender::new(false),
             search,
             status,
             dht,
@@ -301,6 +305,7 @@ impl<'a> Hunt<'a> {
             tally: Arc::new(Tally { timeline: status.borrow().timeline.clone(), ..Tally::default() }),
             seen: HashMap::new(),
             queue: VecDeque::new(),
+            peers_wait: watch::Sender::new(false),
             later: Vec::new(),
             dialling: 0,
             dials: HashMap::new(),
@@ -329,6 +334,7 @@ impl<'a> Hunt<'a> {
         let (peers_by, data_by) = (self.began + waits.peer_timeout, self.began + waits.timeout);
         loop {
             self.dial();
+            self.tell_of_the_crowd();
             tokio::select! {
                 Some(news) = self.news.join_next() => {
                     if let Some(found) = self.hear(news) {
@@ -364,7 +370,7 @@ impl<'a> Hunt<'a> {
         if peer.port() == 0 || !self.searcher.dialer.may_dial(peer) {
             return;
         }
-        let is_room = self.seen.len() < MAX_PEERS;
+        let is_room = self.seen.len() < MOST_NAMED;
         match self.seen.entry(peer) {
             // Whom the DHT named first and a tracker as well, the tracker named.
             Entry::Occupied(mut known) if known.get().origin.is_public() => known.get_mut().origin = origin,
@@ -408,7 +414,7 @@ impl<'a> Hunt<'a> {
             self.dialling += 1;
             self.dials.insert(peer, dials + 1);
             self.note(peer, PeerState::Connecting, None);
-            let call = self.call();
+            let call = self.call(&self.peers_wait);
             self.news.spawn(async move {
                 let _place = place;
                 News::Dialled(peer, call.make(peer).await)
@@ -418,11 +424,21 @@ impl<'a> Hunt<'a> {
 
     fn host(&mut self, guest: Guest) {
         self.hosting += 1;
-        let (call, peer) = (self.call(), guest.address);
+        let (call, peer) = (self.call(&self.guests_wait), guest.address);
         self.news.spawn(async move { News::Visited(peer, call.answer(guest).await) });
     }
 
-    fn call(&self) -> Call {
+    /// Whoever is talked to in vain gives way when others wait.
+    fn tell_of_the_crowd(&self) {
+        for (crowd, waits) in [
+            (&self.peers_wait, !self.queue.is_empty()),
+            (&self.guests_wait, self.hosting == GUESTS && self.guests.are_waiting()),
+        ] {
+            crowd.send_if_modified(|crowded| std::mem::replace(crowded, waits) != waits);
+        }
+    }
+
+    fn call(&self, crowd: &watch::Sender<bool>) -> Call {
         Call {
             dialer: self.searcher.dialer.clone(),
             info_hash: self.search.info_hash,
@@ -431,7 +447,7 @@ impl<'a> Hunt<'a> {
             want_info: self.search.want_info,
             tally: self.tally.clone(),
             lobby: self.searcher.lobby.clone(),
-            enough: self.enough.clone(),
+            patience: Patience { enough: self.enough.clone(), crowded: crowd.subscribe() },
         }
     }
 
@@ -619,15 +635,14 @@ struct Call {
     want_info: bool,
     tally: Arc<Tally>,
     lobby: Lobby,
-    /// Somebody was first.
-    enough: CancellationToken,
+    patience: Patience,
 }
 
 impl Call {
     async fn make(self, peer: SocketAddr) -> Result<Option<Vec<u8>>, Unhelpful> {
         let mut greeted = tokio::select! {
             greeted = self.greet(peer) => greeted?,
-            () = self.enough.cancelled() => return Err(Unhelpful::Late),
+            () = self.patience.enough.cancelled() => return Err(Unhelpful::Late),
         };
         self.tally.greet(peer);
         let info = self.info(&mut greeted).await;
@@ -670,7 +685,7 @@ impl Call {
         };
         self.tally.talking.fetch_add(1, Relaxed);
         let offer = Offer { peer_exchange: self.peer_exchange };
-        let info = greeted.fetch_info(self.info_hash, offer, &self.enough, progress).await;
+        let info = greeted.fetch_info(self.info_hash, offer, &self.patience, progress).await;
         self.tally.talking.fetch_sub(1, Relaxed);
         info.map(Some)
     }

@@ -67,17 +67,21 @@ impl Discretion {
 }
 
 /// Bytes of a port behind each address.
-const PORT: usize = 2;
+pub const PORT: usize = 2;
+
+/// Who is on a list of peers.
+#[derive(serde::Deserialize)]
+pub struct Lists<'a> {
+    /// Compact IPv4 addresses.
+    #[serde(borrow)]
+    pub added: Option<&'a [u8]>,
+    /// Compact IPv6 addresses.
+    #[serde(borrow)]
+    pub added6: Option<&'a [u8]>,
+}
 
 /// A list of peers without those that are in here. What is said of each peer beside its address goes with it.
 fn outside_only(list: &[u8]) -> Option<Vec<u8>> {
-    #[derive(serde::Deserialize)]
-    struct Lists<'a> {
-        #[serde(borrow)]
-        added: Option<&'a [u8]>,
-        #[serde(borrow)]
-        added6: Option<&'a [u8]>,
-    }
     let (lists, _): (Lists<'_>, _) = bencode::decode(list)?;
     let (added, added6) =
         (outside::<4>(lists.added.unwrap_or_default()), outside::<16>(lists.added6.unwrap_or_default()));

@@ -24,6 +24,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     blame::Digests,
     desk::{Action, Desk, Order, Tally},
+    hearsay::Hearsay,
     index::Indexes,
     picker::Head,
     pieces::{Block, Geometry, PeerKey},
@@ -55,6 +56,8 @@ pub struct Exchange {
     pub visits: Arc<Semaphore>,
     /// Whether its peers may tell each other of peers.
     pub peer_exchange: bool,
+    /// Whom they told librqbit of.
+    pub hearsay: Hearsay,
     /// When what first happened.
     pub timeline: Arc<Timeline>,
 }
@@ -100,6 +103,7 @@ impl Exchange {
             redials: Arc::new(Semaphore::new(REDIALS)),
             visits: Arc::new(Semaphore::new(0)),
             peer_exchange,
+            hearsay: Hearsay::default(),
             timeline,
         })
     }

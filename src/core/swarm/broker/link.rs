@@ -19,17 +19,19 @@ use super::{
     desk::{Arrival, Order},
     discretion::Discretion,
     exchange::Exchange,
+    hearsay::Share,
     line::{Line, Source, read, send},
     outbox::Outbox,
     pieces::{Block, PeerKey},
     redial::{Redial, Road, Step},
     said::Said,
+    wishes::{Insatiable, Wish, Wishes, is_metadata, metadata_wanted},
 };
 use crate::core::{
     status::Milestone,
     swarm::{
         bencode,
-        handshake::{self, OUR_UT_PEX},
+        handshake::{self, OUR_UT_METADATA, OUR_UT_PEX},
         wire::{self, Frame, Hello, MAX_FRAME, Malformed, frame_len, parse},
     },
 };
@@ -78,8 +80,8 @@ pub struct Link {
     hello: Hello,
     road: Option<Box<dyn Road>>,
     discretion: Discretion,
-    /// The number under which the peer wants lists of peers.
-    their_ut_pex: Option<u8>,
+    /// Whom the peer may tell librqbit of.
+    share: Share,
     /// The peer said something since its handshake.
     spoke: bool,
     /// The connection to the peer; none while it is to be reached anew.
@@ -96,6 +98,8 @@ pub struct Link {
     from_librqbit: BytesMut,
     to_peer: Outbox,
     to_librqbit: Outbox,
+    /// What the peer wants of librqbit.
+    wishes: Wishes,
     /// What librqbit is to be given from disk.
     answers: VecDeque<Block>,
     read_size: usize,
@@ -150,7 +154,7 @@ impl Link {
             hello: far.hello,
             road: far.road,
             discretion,
-            their_ut_pex: None,
+            share: Share::new(now),
             spoke: !far.heard.is_empty(),
             peer: Some(far.line),
             missing: None,
@@ -162,6 +166,7 @@ impl Link {
             from_librqbit: BytesMut::new(),
             to_peer: Outbox::default(),
             to_librqbit: Outbox::default(),
+            wishes: Wishes::default(),
             answers: VecDeque::new(),
             read_size: READ.start,
             heard: now,
@@ -341,6 +346,7 @@ impl Link {
             line.reset();
         }
         self.missing.get_or_insert_with(Instant::now);
+        self.wishes.forget();
         (self.from_peer, self.to_peer) = (BytesMut::new(), Outbox::default());
         self.exchange.tell(|desk, now| desk.severed(key, now));
     }
@@ -440,11 +446,22 @@ impl Link {
                     .filter(|block| tell.tell(|desk, now| desk.arrived(key, *block, now)) == Arrival::Take);
                 block.map_or(Fate::Swallow, |block| Fate::Take(block, at + 13..at + 13 + len as usize))
             }
+            Frame::Request(piece, begin, len) => self.wish(Wish::Block(piece, begin, len))?,
+            Frame::Cancel(piece, begin, len) => {
+                self.wishes.remove(Wish::Block(piece, begin, len));
+                Fate::Swallow
+            }
             Frame::Extended(0, payload) => {
                 self.note(hello_of(payload));
                 self.introduce(payload)
             }
-            Frame::Extended(OUR_UT_PEX, list) => instead(OUR_UT_PEX, self.discretion.list(list)),
+            Frame::Extended(OUR_UT_METADATA, message) => match metadata_wanted(message) {
+                Some(piece) if !self.exchange.content().metainfo().private => {
+                    self.wish(Wish::Metadata(piece))?
+                }
+                _ => Fate::Swallow,
+            },
+            Frame::Extended(OUR_UT_PEX, list) => instead(OUR_UT_PEX, self.named(list).map(Cow::Owned)),
             Frame::KeepAlive | Frame::Unknown => Fate::Swallow,
             _ => Fate::Pass,
         })
@@ -452,12 +469,30 @@ impl Link {
 
     fn note(&mut self, words: Words) {
         let key = self.key;
-        self.their_ut_pex = words.ut_pex.or(self.their_ut_pex);
         self.exchange.tell(|desk, _| {
             words.queue.into_iter().for_each(|queue| desk.queues(key, queue));
             words.client.into_iter().for_each(|client| desk.introduces(key, client));
             words.port.into_iter().for_each(|port| desk.listens_at(key, port));
         });
+    }
+
+    /// What becomes of something that the peer wants of librqbit.
+    fn wish(&mut self, wish: Wish) -> Result<Fate, End> {
+        let at_once = self.wishes.add(wish).map_err(|Insatiable| End::Left("it wants more than it takes"))?;
+        Ok(if at_once { Fate::Instead(wish.frame()) } else { Fate::Swallow })
+    }
+
+    /// librqbit gave what it was asked for.
+    fn grant_the_next(&mut self) {
+        if let Some(wish) = self.wishes.answered() {
+            self.give(wish.frame());
+        }
+    }
+
+    /// What of a peer's list of peers librqbit may hear.
+    fn named(&mut self, list: &[u8]) -> Option<Vec<u8>> {
+        let list = self.discretion.list(list)?;
+        self.exchange.hearsay.news(&list, &mut self.share, Instant::now())
     }
 
     /// What becomes of a peer's extended hello: librqbit knows one that comes back.
@@ -559,11 +594,15 @@ impl Link {
             return Ok(Some(frame));
         }
         Ok(match parse(&frame)? {
-            Frame::Extended(0, payload) if !self.discretion.is_lenient() => {
+            Frame::Extended(0, _) if !self.said.is_introduced() && self.discretion.is_lenient() => {
+                Some(frame)
+            }
+            Frame::Extended(0, payload) if !self.said.is_introduced() => {
                 let hello = self.discretion.said(payload).ok_or(Malformed)?;
                 Some(wire::extended(0, &hello).into())
             }
-            Frame::Extended(number, list) if Some(number) == self.their_ut_pex => {
+            Frame::Extended(_, message) if is_metadata(message) => Some(frame),
+            Frame::Extended(number, list) => {
                 self.discretion.list(list).map(|list| wire::extended(number, &list).into())
             }
             _ => Some(frame),
@@ -591,6 +630,14 @@ impl Link {
             Frame::Interested => tell.tell(|desk, _| desk.librqbit_is_interested(key, true)),
             Frame::NotInterested => tell.tell(|desk, _| desk.librqbit_is_interested(key, false)),
             Frame::KeepAlive => false,
+            Frame::Piece(..) => {
+                self.grant_the_next();
+                true
+            }
+            Frame::Extended(_, message) if is_metadata(message) => {
+                self.grant_the_next();
+                true
+            }
             _ => true,
         })
     }
@@ -628,8 +675,6 @@ struct Words {
     client: Option<String>,
     /// Where it listens.
     port: Option<u16>,
-    /// Its number for lists of peers.
-    ut_pex: Option<u8>,
 }
 
 fn hello_of(payload: &[u8]) -> Words {
@@ -639,11 +684,6 @@ fn hello_of(payload: &[u8]) -> Words {
         #[serde(borrow)]
         v: Option<&'a [u8]>,
         p: Option<u64>,
-        m: Option<Messages>,
-    }
-    #[derive(serde::Deserialize)]
-    struct Messages {
-        ut_pex: Option<u64>,
     }
     let Some((hello, _)) = bencode::decode::<Hello<'_>>(payload) else { return Words::default() };
     let name = |v| String::from_utf8_lossy(v).chars().filter(|c| !c.is_control()).take(MOST_NAME).collect();
@@ -651,7 +691,6 @@ fn hello_of(payload: &[u8]) -> Words {
         queue: hello.reqq.map(|queue| queue as usize),
         client: hello.v.map(name).filter(|name: &String| !name.is_empty()),
         port: hello.p.and_then(|port| u16::try_from(port).ok()),
-        ut_pex: hello.m.and_then(|m| u8::try_from(m.ut_pex?).ok()).filter(|number| *number != 0),
     }
 }
 

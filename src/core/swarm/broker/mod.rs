@@ -47,6 +47,7 @@ mod discretion;
 mod door;
 mod exchange;
 pub(crate) mod fuzzing;
+mod hearsay;
 mod index;
 mod line;
 mod link;
@@ -65,6 +66,7 @@ mod simulations;
 mod simulator;
 mod socks;
 mod throttle;
+mod wishes;
 
 pub use door::Door;
 pub use exchange::Exchange;

@@ -19,13 +19,19 @@ impl Said {
     /// Takes a frame in; the torrent has so many pieces.
     pub fn note(&mut self, frame: &Frame<'_>, pieces: u32) {
         match frame {
-            Frame::Extended(0, payload) => self.extended = Some(payload.to_vec()),
+            // It introduces itself once; a peer may want other messages under the same number.
+            Frame::Extended(0, payload) if self.extended.is_none() => self.extended = Some(payload.to_vec()),
             Frame::Bitfield(bits) => drop(self.has.set_all(bits, pieces)),
             Frame::Have(piece) => drop(self.has.set(*piece, pieces)),
             Frame::Unchoke => self.unchoked = true,
             Frame::Choke => self.unchoked = false,
             _ => {}
         }
+    }
+
+    /// Whether its extended hello was said.
+    pub fn is_introduced(&self) -> bool {
+        self.extended.is_some()
     }
 
     /// All of it, in the order in which a new connection has to hear it; to one that knows no extensions, without.

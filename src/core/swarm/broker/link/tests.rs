@@ -71,6 +71,8 @@ impl Road for Street {
 /// One torrent, one link, librqbit before it and a peer behind it.
 struct Stage {
     exchange: Arc<Exchange>,
+    /// Says something as librqbit.
+    librqbit: mpsc::UnboundedSender<Vec<u8>>,
     street: Street,
     calls: mpsc::UnboundedReceiver<DuplexStream>,
     link: JoinHandle<End>,
@@ -113,8 +115,10 @@ impl Stage {
         };
         let link = tokio::spawn(Link::carry(exchange.clone(), far, near.into()));
         let told = Arc::default();
-        let listening = AbortOnDropHandle::new(tokio::spawn(play_librqbit(librqbit, Arc::clone(&told))));
-        (Stage { exchange, street, calls, link, told, _kept: (mark, following, listening, dir) }, peer)
+        let (said, says) = mpsc::unbounded_channel();
+        let playing = play_librqbit(librqbit, says, Arc::clone(&told));
+        let kept = (mark, following, AbortOnDropHandle::new(tokio::spawn(playing)), dir);
+        (Stage { exchange, librqbit: said, street, calls, link, told, _kept: kept }, peer)
     }
 
     fn close_the_street(&self, why: io::ErrorKind, after: Duration) {
@@ -149,14 +153,24 @@ impl Stage {
     }
 }
 
-/// It gives what it has, nothing, and hears everything.
-async fn play_librqbit(mut line: DuplexStream, told: Arc<Mutex<Vec<u8>>>) {
+/// It gives what it has, nothing, hears everything, and says what it is told to say.
+async fn play_librqbit(
+    mut line: DuplexStream,
+    mut says: mpsc::UnboundedReceiver<Vec<u8>>,
+    told: Arc<Mutex<Vec<u8>>>,
+) {
     let said = [&wire::extended(0, INTRODUCTION)[..], &wire::UNCHOKE, &wire::INTERESTED].concat();
     line.write_all(&said).await.unwrap();
     let mut buffer = [0; 4096];
-    while let Ok(1..) =
-        line.read(&mut buffer).await.inspect(|got| told.lock().unwrap().extend(&buffer[..*got]))
-    {}
+    loop {
+        tokio::select! {
+            Some(said) = says.recv() => line.write_all(&said).await.unwrap(),
+            got = line.read(&mut buffer) => match got {
+                Ok(got @ 1..) => told.lock().unwrap().extend(&buffer[..got]),
+                _ => return,
+            },
+        }
+    }
 }
 
 /// Frames, in order.
@@ -369,6 +383,128 @@ async fn where_peers_are_named_to_nobody_neither_side_hears_that_they_could_be()
             "what librqbit hears"
         );
         assert!(contains(&told, b"11:ut_metadatai2e") && contains(&told, b"4:reqqi8e"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_number_a_peer_asks_for_lists_under_it_hears_of_nobody_in_here() {
+    let metadata = wire::extended(1, b"d8:msg_typei1e5:piecei0e10:total_sizei4eeinfo");
+    for hellos in [
+        &[&b"d1:md6:ut_pexi1eee"[..]][..],
+        // librqbit does not hear of the second, and goes on with the first.
+        &[b"d1:md6:ut_pexi1eee", b"d1:md6:ut_pexi2eee"],
+        &[b"d1:md6:ut_pexi1ee1:v1:xe", b"de"],
+        // What one side reads, and the other does not.
+        &[b"d1:md6:ut_pexi1ee4:reqqi-1ee"],
+    ] {
+        let (stage, mut line) = Stage::set();
+        let hellos = hellos.iter().flat_map(|hello| wire::extended(0, hello)).collect::<Vec<_>>();
+        line.write_all(&hellos).await.unwrap();
+        let heard = hears_of_one_outside(&stage, &mut line, 1).await;
+        assert_eq!(introductions_of_librqbit(&heard), 1);
+        stage.librqbit.send(metadata.clone()).unwrap();
+        read_until(&mut line, &metadata).await;
+    }
+    // Under the number of a hello.
+    let (stage, mut line) = Stage::set();
+    line.write_all(&wire::extended(0, b"d1:md6:ut_pexi0eee")).await.unwrap();
+    hears_of_one_outside(&stage, &mut line, 0).await;
+}
+
+/// What the peer heard until librqbit's list of two came, of which one is in here.
+async fn hears_of_one_outside(stage: &Stage, line: &mut DuplexStream, number: u8) -> Vec<u8> {
+    let list = wire::extended(number, b"d5:added12:\x08\x08\x08\x08\x1a\xe1\x0a\0\0\x05\x1a\xe1e");
+    let told = wire::extended(number, b"d5:added6:\x08\x08\x08\x08\x1a\xe1e");
+    stage.librqbit.send(list).unwrap();
+    let heard = read_until(line, &told).await;
+    assert!(!contains(&heard, &[10, 0, 0, 5]), "{heard:?}");
+    heard
+}
+
+fn introductions_of_librqbit(heard: &[u8]) -> usize {
+    heard.windows(INTRODUCTION.len()).filter(|window| *window == INTRODUCTION).count()
+}
+
+async fn read_until(line: &mut DuplexStream, part: &[u8]) -> Vec<u8> {
+    let mut heard = BytesMut::new();
+    while !contains(&heard, part) {
+        assert_ne!(line.read_buf(&mut heard).await.unwrap(), 0, "{heard:?}");
+    }
+    heard.to_vec()
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_flood_of_addresses_librqbit_hears_what_an_honest_peer_might_have_said() {
+    let (stage, mut line) = Stage::set();
+    let list = |number: u32| {
+        let addresses: Vec<u8> = (number * 4000..(number + 1) * 4000)
+            .flat_map(|peer| [&(0x0800_0000 + peer).to_be_bytes()[..], &[0x1a, 0xe1]].concat())
+            .collect();
+        wire::extended(OUR_UT_PEX, &[b"d5:added", &bencode::string_of(&addresses)[..], b"e"].concat())
+    };
+    for number in 0..40 {
+        line.write_all(&list(number)).await.unwrap();
+    }
+    let have = [0, 0, 0, 5, 4, 0, 0, 0, 0];
+    line.write_all(&have).await.unwrap();
+    while !contains(&stage.told.lock().unwrap(), &have) {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let told = stage.told.lock().unwrap().len();
+    assert!((600..700).contains(&told), "a hundred addresses of six bytes: {told}");
+    assert!(stage.is_carried(), "and that is all that it costs");
+}
+
+/// Frames that librqbit hears beside keep-alives, from the first on.
+async fn hears(stage: &Stage, frames: usize) -> Vec<Vec<u8>> {
+    loop {
+        let mut told = BytesMut::from(&stage.told.lock().unwrap()[..]);
+        let next = || frame_len(&told, MAX_FRAME).unwrap().map(|len| told.split_to(len).to_vec());
+        let heard: Vec<_> = std::iter::from_fn(next).filter(|frame| *frame != wire::KEEP_ALIVE).collect();
+        if heard.len() >= frames {
+            return heard;
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_libtorrent_asks_for_at_once_is_answered_in_full_but_for_what_it_takes_back() {
+    let (stage, mut line) = Stage::set();
+    let asked: Vec<_> = (0..500).map(|number| wire::request(0, number, 16)).collect();
+    line.write_all(&asked.concat()).await.unwrap();
+    // The last of them, which cannot have gone on yet.
+    line.write_all(&wire::cancel(0, 499, 16)).await.unwrap();
+    let heard = tokio::spawn(async move {
+        let mut heard = BytesMut::new();
+        while line.read_buf(&mut heard).await.unwrap() > 0 {}
+    });
+    let answer = [&wire::piece_head(0, 0, 16)[..], &[0; 16]].concat();
+    let mut answered = 0;
+    while answered < 499 {
+        let wanted = hears(&stage, answered + 1).await;
+        assert!(wanted.len() - answered <= 128, "{} at a time", wanted.len() - answered);
+        for _ in answered..wanted.len() {
+            stage.librqbit.send(answer.clone()).unwrap();
+        }
+        answered = wanted.len();
+    }
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(hears(&stage, 0).await, asked[..499]);
+    assert!(stage.is_carried());
+    heard.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_for_more_than_anybody_honest_is_left_and_librqbit_hears_little_of_it() {
+    let metadata = wire::extended(OUR_UT_METADATA, b"d8:msg_typei0e5:piecei0ee");
+    for wish in [wire::request(0, 0, 16_384).to_vec(), metadata] {
+        let (stage, mut line) = Stage::set();
+        let flooding = tokio::spawn(async move { while line.write_all(&wish).await.is_ok() {} });
+        let told = stage.told.clone();
+        assert_eq!(stage.link.await.unwrap().to_string(), "it wants more than it takes");
+        assert!(told.lock().unwrap().len() <= 128 * 64);
+        flooding.abort();
     }
 }
 
