@@ -1,6 +1,7 @@
 //! One connection between librqbit and a peer, with the broker in the middle, whoever dialled it.
 //!
-//! What the two say about requests and blocks goes to the desk; everything else passes through as it came: handshakes,
+//! What the two say about requests and blocks goes to the desk. What the peer wants of librqbit is handed on as librqbit
+//! answers, and lists of peers as far as they may be told; everything else passes through as it came: handshakes,
 //! extensions, what librqbit gives. librqbit never hears of a choke (it would drop what it asked for), and is kept
 //! awake with keep-alives while a peer has nothing for it.
 
