@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     bencode::decode,
     metainfo::MAX_METAINFO,
+    prompt::Prompt,
     wire::{self, Hello},
 };
 use crate::core::{reasons::Reason, source::InfoHash};
@@ -133,7 +134,7 @@ impl<S> Greeted<S> {
 /// Greets a peer: it speaks BitTorrent and has this torrent.
 pub async fn greet<S>(mut stream: S, info_hash: InfoHash, peer_id: Id20) -> Result<Greeted<S>, Unhelpful>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Prompt + Unpin,
 {
     say(&mut stream, &hello_of(info_hash, peer_id)).await?;
     let hello = hear(&mut stream).await?;
@@ -180,9 +181,10 @@ pub async fn say(stream: &mut (impl AsyncWrite + Unpin), hello: &Hello) -> io::R
 }
 
 /// Hears a hello, whatever it says.
-pub async fn hear(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Hello> {
+pub async fn hear(stream: &mut (impl AsyncRead + Prompt + Unpin)) -> io::Result<Hello> {
     let mut hello: Hello = [0; 68];
     within(stream.read_exact(&mut hello)).await?;
+    stream.acknowledge();
     Ok(hello)
 }
 
@@ -208,7 +210,7 @@ pub async fn within<T>(io: impl Future<Output = io::Result<T>>) -> io::Result<T>
     done.map_err(|_| Reason::Mute)?
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Greeted<S> {
+impl<S: AsyncRead + AsyncWrite + Prompt + Unpin> Greeted<S> {
     /// Says that we want something: many a peer takes its time to let us ask, and can begin with that now.
     pub async fn show_interest(&mut self) -> Result<(), Unhelpful> {
         Ok(within(self.stream.write_all(&wire::INTERESTED)).await?)
@@ -276,8 +278,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Greeted<S> {
                 }
             }
             tokio::select! {
-                read = within(self.stream.read_buf(&mut self.inbox)) => if read? == 0 {
-                    return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+                read = within(self.stream.read_buf(&mut self.inbox)) => match read? {
+                    0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                    _ => self.stream.acknowledge(),
                 },
                 () = patience.enough.cancelled() => return Err(Unhelpful::Late),
                 () = patience.ends(until) => {

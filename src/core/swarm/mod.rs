@@ -15,6 +15,7 @@ mod dialer;
 mod handshake;
 mod keeper;
 mod lobby;
+mod prompt;
 mod relay;
 mod schedule;
 mod search;

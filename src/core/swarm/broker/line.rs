@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use super::outbox::Outbox;
+use crate::core::swarm::prompt::Prompt;
 
 /// What is read from.
 pub type Source = dyn AsyncRead + Unpin + Send;
@@ -17,12 +18,19 @@ pub type Source = dyn AsyncRead + Unpin + Send;
 pub trait Sink: AsyncWrite + Unpin + Send {
     /// The other side is to hear of the end at once, whatever is still on its way there.
     fn reset_at_end(&self) {}
+
+    /// What came is acknowledged now.
+    fn acknowledge(&self) {}
 }
 
 impl Sink for OwnedWriteHalf {
     fn reset_at_end(&self) {
         // One that cannot be reset is closed; the other side hears of it later.
         let _ = socket2::SockRef::from(self.as_ref()).set_linger(Some(Duration::ZERO));
+    }
+
+    fn acknowledge(&self) {
+        self.as_ref().acknowledge();
     }
 }
 
@@ -54,6 +62,11 @@ impl Line {
     /// Both directions, to be used at once.
     pub fn split(&mut self) -> (&mut Source, &mut dyn Sink) {
         (&mut *self.from, &mut *self.to)
+    }
+
+    /// Acknowledges what came, now.
+    pub fn acknowledge(&self) {
+        self.to.acknowledge();
     }
 
     /// Ends it, and lets the other side know at once.

@@ -392,7 +392,11 @@ impl Link {
             Ok(0) => return self.lose(End::Closed("the peer")),
             Err(error) => return self.lose(error.into()),
             // A peer that fills the buffer has more to say at a time.
-            Ok(got) => self.read_size = if got >= self.read_size { READ.end } else { READ.start },
+            Ok(got) if got >= self.read_size => self.read_size = READ.end,
+            Ok(_) => {
+                self.read_size = READ.start;
+                self.peer.iter().for_each(Line::acknowledge);
+            }
         }
         (self.heard, self.spoke) = (Instant::now(), true);
         self.call_off();
