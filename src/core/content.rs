@@ -149,7 +149,7 @@ impl Content {
             return Ok(());
         }
         let _alone = alone(&self.dir)?;
-        replace(&path, &self.metainfo.torrent_bytes).map_err(|error| Error::storage("writing", path, error))
+        replace(&path, &self.metainfo.torrent_bytes)
     }
 
     /// The peers that brought something in an earlier run, the best first, one a line in `dir`. Hints: what does not look
@@ -164,10 +164,7 @@ impl Content {
     pub fn keep_peers(&self, peers: &[SocketAddr]) {
         let lines: String = peers.iter().take(MOST_PEERS).map(|peer| format!("{peer}\n")).collect();
         let path = self.dir.join(PEERS_FILE);
-        let kept = alone(&self.dir).and_then(|_alone| {
-            replace(&path, lines.as_bytes()).map_err(|error| Error::storage("writing", &path, error))
-        });
-        if let Err(error) = kept {
+        if let Err(error) = alone(&self.dir).and_then(|_alone| replace(&path, lines.as_bytes())) {
             tracing::debug!("torrent {}: its peers were not kept: {error}", self.metainfo.info_hash);
         }
     }

@@ -225,6 +225,15 @@ impl SharedFailure {
         failed.get_or_insert(written);
         is_first
     }
+
+    /// Whether nothing has come since, now that so many bytes have.
+    fn stands(&self, written: u64) -> bool {
+        *lock(&self.0) == Some(written)
+    }
+
+    fn forget(&self) {
+        *lock(&self.0) = None;
+    }
 }
 
 /// Its part in the swarm.
@@ -308,12 +317,12 @@ impl Live {
 
     /// Whether it failed, and nothing has come since.
     pub fn has_failed_lately(&self) -> bool {
-        *lock(&self.failure.0) == Some(self.torrent.content.written())
+        self.failure.stands(self.torrent.content.written())
     }
 
     /// A reader got its first byte, or another one may try: the next failure counts.
     pub fn begins_anew(&self) {
-        *lock(&self.failure.0) = None;
+        self.failure.forget();
     }
 
     /// The keeper lives as long as the torrent is open.

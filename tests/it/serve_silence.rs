@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::support::{
-    Figures, MIB, PATIENCE, Row, Sandbox, Seeder, Serve, Torrent, process,
+    Figures, MIB, PATIENCE, Row, Sandbox, Serve, Torrent, process,
     serve::{path, succeeds},
 };
 
@@ -28,16 +28,6 @@ impl Drop for Client {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// A sandbox in which a server has put the whole torrent on disk.
-async fn filled(torrent: &Torrent) -> Sandbox {
-    let sandbox = Sandbox::new();
-    let seeder = Seeder::start(torrent).await;
-    let serve = Serve::start(sandbox.serve().peer(seeder.addr())).await;
-    assert!(serve.get(&path(torrent)).await.body == torrent.content());
-    serve.stop().await;
-    sandbox
 }
 
 /// Readers of a server, asked through its Unix socket.
@@ -66,7 +56,7 @@ async fn a_cut_cable_is_noticed_and_a_paused_player_is_waited_for() {
     const SILENCE: Duration = Duration::from_secs(4);
     // More than the kernel buffers for a reader that takes nothing.
     let torrent = Torrent::single("film.mkv", 32 * MIB).build();
-    let sandbox = filled(&torrent).await;
+    let sandbox = Sandbox::filled(&torrent).await;
     let socket = sandbox.path("s.sock").display().to_string();
     let serve = sandbox.serve().args(["--listen", &format!("unix:{socket}"), "--silence-timeout", "4s"]);
     let serve = Serve::start(serve.in_own_network()).await;
@@ -91,7 +81,7 @@ async fn slowhttptest_holds_nobody_up() {
     /// Connections that each attack opens, and as many as must be seen at once.
     const ATTACKERS: (&str, f64) = ("300", 150.0);
     let torrent = Torrent::single("film.mkv", 8 * MIB).build();
-    let sandbox = filled(&torrent).await;
+    let sandbox = Sandbox::filled(&torrent).await;
     let serve = Serve::start(sandbox.serve()).await;
     let file = serve.file(&torrent);
     let clear = serve.url("/admin/failed-torrents/clear");
@@ -151,7 +141,7 @@ const ALONE: Duration = Duration::from_secs(10);
 async fn a_thousand_slow_connections_cost_a_good_client_nothing() {
     let mut row = Row::new("L5", 1000);
     let torrent = Torrent::single("film.mkv", 8 * MIB).build();
-    let sandbox = filled(&torrent).await;
+    let sandbox = Sandbox::filled(&torrent).await;
     stay_on(PROCESSORS.0);
     let serve = Serve::start(sandbox.serve()).await;
     for (name, how, stays) in ATTACKS {

@@ -94,7 +94,7 @@ impl HaveMap {
         };
         let path = dir.join(HAVE_FILE);
         let text = serde_json::to_vec(&written).map_err(|error| Error::Internal(error.to_string()))?;
-        replace(&path, &text).map_err(|error| Error::storage("writing", path, error))
+        replace(&path, &text)
     }
 }
 
@@ -129,7 +129,11 @@ pub(super) fn alone(dir: &Path) -> Result<File, Error> {
 }
 
 /// New content by temporary file and rename: readers see the old or the new. To be [`alone`] for.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    rename_into(path, bytes).map_err(|error| Error::storage("writing", path, error))
+}
+
+fn rename_into(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
     std::fs::remove_file(&temporary).or_else(|error| match error.kind() {
         io::ErrorKind::NotFound => Ok(()),

@@ -7,7 +7,7 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -23,6 +23,7 @@ use super::{
     MOST_NAMED, accept,
     broker::{Broker, Tunnel},
 };
+use crate::core::sync::{Mutex, lock};
 
 /// librqbit sends one short request and waits for the answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,7 +37,7 @@ pub(super) struct NamedPeers(Mutex<Vec<SocketAddr>>);
 impl NamedPeers {
     /// Takes in what is new.
     pub(super) fn learn(&self, peers: impl IntoIterator<Item = SocketAddr>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.0);
         for peer in peers {
             if known.len() < MOST_NAMED && !known.contains(&peer) {
                 known.push(peer);
@@ -46,7 +47,7 @@ impl NamedPeers {
 
     /// All of them.
     pub(super) fn all(&self) -> Vec<SocketAddr> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 }
 

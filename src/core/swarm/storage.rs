@@ -1,8 +1,7 @@
 //! librqbit's storage over a torrent's [`Content`]: finished pieces go to our have-map. Blocks do not come from here: the
 //! broker writes each before librqbit is given it, and keeps errno, which librqbit would forget.
 //!
-//! librqbit's start-up check only ever reads what the
-//! have-map names, so that the holes of a sparse file are never hashed.
+//! librqbit's start-up check only ever reads what the have-map names, so that the holes of a sparse file are never hashed.
 
 use std::{any::TypeId, io::IoSlice, path::Path, sync::Arc};
 

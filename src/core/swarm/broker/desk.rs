@@ -803,7 +803,7 @@ impl Desk {
     /// be verified at any moment.
     fn renew_parole(&mut self, now: Instant) {
         let failing = self.partials.iter().filter(|(piece, partial)| {
-            let unguarded = partial.parole.is_none() && self.blame.is_open(**piece);
+            let unguarded = partial.parole().is_none() && self.blame.is_open(**piece);
             !partial.hashing && (unguarded || self.fails_parole(**piece, partial, now))
         });
         let failing: BTreeSet<u32> = failing.map(|(piece, _)| *piece).collect();

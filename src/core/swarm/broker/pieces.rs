@@ -124,10 +124,8 @@ pub struct Partial {
     /// Who alone was asked for it, so far.
     sole: Option<PeerKey>,
     mixed: bool,
-    /// Only this peer may be asked: an earlier copy was bad.
-    pub parole: Option<PeerKey>,
-    /// Since when.
-    parole_since: Option<Instant>,
+    /// Only this peer may be asked, since then: an earlier copy was bad.
+    parole: Option<(PeerKey, Instant)>,
     /// Who was on parole before and did not bring it, the latest last.
     tried: Vec<PeerKey>,
     /// How often somebody was.
@@ -154,7 +152,6 @@ impl Partial {
             sole: None,
             mixed: false,
             parole: None,
-            parole_since: None,
             tried: Vec::new(),
             turns: 0,
             hashing: false,
@@ -190,7 +187,7 @@ impl Partial {
 
     /// Whether this peer may bring some of it.
     pub fn is_open_to(&self, peer: PeerKey) -> bool {
-        self.parole.is_none_or(|on_parole| on_parole == peer)
+        self.parole().is_none_or(|on_parole| on_parole == peer)
     }
 
     /// Whether several peers bring it.
@@ -343,20 +340,25 @@ impl Partial {
 
     /// When among all others a peer was on parole, now or before, and did not bring it.
     pub fn tried(&self, peer: PeerKey) -> Option<usize> {
-        if self.parole == Some(peer) {
+        if self.parole() == Some(peer) {
             return Some(self.tried.len());
         }
         self.tried.iter().position(|tried| *tried == peer)
     }
 
+    /// The only peer that may be asked, if an earlier copy was bad.
+    pub fn parole(&self) -> Option<PeerKey> {
+        self.parole.map(|(peer, _)| peer)
+    }
+
     /// How long the peer on parole has been, and how many others were before.
     pub fn on_parole(&self, now: Instant) -> Option<(PeerKey, Duration, u32)> {
-        Some((self.parole?, now - self.parole_since?, self.turns))
+        self.parole.map(|(peer, since)| (peer, now - since, self.turns))
     }
 
     /// The copy on disk was bad, or does not come: all over again.
     pub fn reset(&mut self, parole: Option<PeerKey>, now: Instant) {
-        if let Some(before) = self.parole {
+        if let Some(before) = self.parole() {
             self.tried.retain(|tried| *tried != before);
             self.tried.push(before);
             self.turns += 1;
@@ -366,7 +368,7 @@ impl Partial {
         (self.cursor, self.missing, self.here) = (0, self.places.len() as u32, 0);
         // What librqbit was given of the bad copy it will hash again on disk, and the copy there will be a good one.
         (self.sole, self.mixed) = (None, true);
-        (self.parole, self.parole_since) = (parole, parole.map(|_| now));
+        self.parole = parole.map(|peer| (peer, now));
         (self.hashing, self.full_since) = (false, None);
     }
 }
@@ -433,6 +435,6 @@ mod tests {
         partial.arrive(1, A);
         assert!(partial.is_full());
         partial.reset(Some(B), now);
-        assert_eq!((partial.remaining(), partial.first_missing(), partial.parole), (2, Some(0), Some(B)));
+        assert_eq!((partial.remaining(), partial.first_missing(), partial.parole()), (2, Some(0), Some(B)));
     }
 }

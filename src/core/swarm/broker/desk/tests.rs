@@ -326,7 +326,7 @@ fn who_alone_sent_a_bad_piece_is_dropped_at_once() {
     let reports = table.desk.peers(table.now);
     assert_eq!(reports.len(), 2);
     assert_eq!((reports[1].state, reports[1].received), (PeerState::Banned, u64::from(BLOCKS * BLOCK)));
-    assert_eq!(table.desk.partials[&0].parole, Some(honest), "the other one brings the next copy");
+    assert_eq!(table.desk.partials[&0].parole(), Some(honest), "the other one brings the next copy");
     assert!(table.desk.is_banned(SocketAddr::from(([127, 0, 0, 1], 1))));
     assert!(!table.desk.is_banned(reports[0].address));
 }
@@ -385,7 +385,7 @@ fn of_several_senders_of_a_bad_piece_the_liar_is_found_by_a_copy_of_one_peer() {
     assert_eq!(table.desk.peers(table.now).len(), 2, "it is not known yet who lied");
     // Whoever is on parole first, the liar's second copy is as bad, and then it is the honest one's turn.
     for _ in 0..2 {
-        let Some(alone) = table.desk.partials.get(&0).and_then(|partial| partial.parole) else { break };
+        let Some(alone) = table.desk.partials.get(&0).and_then(Partial::parole) else { break };
         table.pass(Duration::from_millis(50));
         for index in 0..BLOCKS {
             let on_parole = |key| table.open_asks(key).iter().all(|asked| asked.piece != 0);
@@ -409,7 +409,7 @@ fn a_copy_that_is_being_hashed_stays_as_it_is_when_whoever_brought_it_chokes_or_
         let (liar, honest, _next) = (table.seed(), table.seed(), table.seed());
         table.bad_piece_of(liar, honest);
         table.reader();
-        let alone = table.desk.partials[&0].parole.unwrap();
+        let alone = table.desk.partials[&0].parole().unwrap();
         for index in 0..BLOCKS {
             table.deliver(alone, block(0, index));
         }
@@ -466,9 +466,9 @@ fn whoever_brings_evidence_far_too_slowly_makes_way_and_gets_more_time_the_next_
         table.desk.choked(honest, table.now);
         table.pass(Duration::from_millis(50));
         table.desk.unchoked(honest, table.now);
-        assert_eq!(table.desk.partials[&0].parole, Some(drips));
+        assert_eq!(table.desk.partials[&0].parole(), Some(drips));
         let began = table.now;
-        while table.desk.partials[&0].parole == Some(drips) {
+        while table.desk.partials[&0].parole() == Some(drips) {
             assert!(table.now - began < Duration::from_secs(60));
             let next = table.open_asks(drips).into_iter().find(|asked| asked.piece == 0);
             // Never silent for so long that it would be given up for that.
@@ -477,12 +477,12 @@ fn whoever_brings_evidence_far_too_slowly_makes_way_and_gets_more_time_the_next_
             }
             for _ in 0..28 {
                 table.pass(Duration::from_millis(100));
-                if table.desk.partials[&0].parole != Some(drips) {
+                if table.desk.partials[&0].parole() != Some(drips) {
                     break;
                 }
             }
         }
-        assert_eq!(table.desk.partials[&0].parole, Some(honest));
+        assert_eq!(table.desk.partials[&0].parole(), Some(honest));
         held.push(table.now - began);
     }
     assert!(held[0] > SETTLING_IN && held[0] < SETTLING_IN * 3 / 2, "{held:?}");
